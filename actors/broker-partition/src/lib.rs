@@ -1,0 +1,1 @@
+//! broker-partition: to be written.

@@ -1,0 +1,1 @@
+//! egress-batcher: to be written.

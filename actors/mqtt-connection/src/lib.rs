@@ -1,0 +1,1 @@
+//! mqtt-connection: to be written.

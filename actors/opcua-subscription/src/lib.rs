@@ -1,0 +1,1 @@
+//! opcua-subscription: to be written.

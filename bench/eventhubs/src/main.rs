@@ -1,0 +1,3 @@
+//! bench-eventhubs: to be written.
+
+fn main() {}

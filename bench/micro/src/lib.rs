@@ -1,0 +1,1 @@
+//! bench-micro: to be written.

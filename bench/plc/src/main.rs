@@ -1,0 +1,3 @@
+//! bench-plc: to be written.
+
+fn main() {}

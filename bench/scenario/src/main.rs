@@ -1,0 +1,3 @@
+//! bench-scenario: to be written.
+
+fn main() {}

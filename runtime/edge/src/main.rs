@@ -1,0 +1,3 @@
+//! millicore: to be written.
+
+fn main() {}

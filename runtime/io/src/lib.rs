@@ -1,0 +1,1 @@
+//! io-shells: to be written.

@@ -1,0 +1,1 @@
+//! partition-log: to be written.

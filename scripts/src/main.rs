@@ -1,0 +1,3 @@
+//! scripts: to be written.
+
+fn main() {}
