@@ -1,0 +1,1 @@
+//! The Event Hubs producer: the SDK on a tokio lane, its outcomes checked.

@@ -1,0 +1,1 @@
+//! The MQTT listeners: sockets of one core, read and written in batches.

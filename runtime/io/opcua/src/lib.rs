@@ -1,0 +1,1 @@
+//! The OPC UA transport of one Session: framing, `SecureChannel` and crypto on a glommio socket.

@@ -1,1 +1,0 @@
-//! io-shells: to be written.
