@@ -23,8 +23,6 @@ pub enum Verb {
         /// For example `info,opcua_subscription=debug`.
         filter: String,
     },
-    /// Begins the graceful stop.
-    Stop,
 }
 
 /// One line to the socket.

@@ -1,1 +1,0 @@
-//! partition-log: to be written.
