@@ -57,7 +57,7 @@ impl Waiters {
         for _ in 0..self.count.load(Ordering::Relaxed) {
             let Some(waiter) = self.list.pop() else { break };
             self.count.fetch_sub(1, Ordering::Relaxed);
-            waiter.listed.store(false, Ordering::Release);
+            waiter.listed.swap(false, Ordering::AcqRel);
             waiter.doorbell.ring();
         }
     }
