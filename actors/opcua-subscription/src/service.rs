@@ -43,7 +43,7 @@ pub enum Request {
     },
     /// CreateSubscription (§5.14.2), with publishing enabled.
     CreateSubscription(SubscriptionParameters),
-    /// CreateMonitoredItems (§5.13.2): Value attribute, `Reporting`, no filter, both timestamps.
+    /// CreateMonitoredItems (§5.13.2): Value attribute, `Reporting`, no filter, `TimestampsToReturn` Source.
     CreateMonitoredItems {
         /// The Subscription.
         subscription_id: u32,

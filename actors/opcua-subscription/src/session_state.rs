@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use contract::UtcTime;
 
 use crate::{Identifier, NodeId, StatusCode};
 
@@ -25,7 +26,7 @@ pub struct SessionState {
     /// A hash over tags, their order and their Subscriptions. Another one means that client handles have another
     /// meaning, so the Subscriptions are deleted and made anew.
     pub layout_hash: u64,
-    /// The Subscriptions that are complete.
+    /// The Subscriptions that are complete, and those that were lost and are not yet made again.
     pub subscriptions: Vec<SubscriptionState>,
 }
 
@@ -34,8 +35,8 @@ pub struct SessionState {
 pub struct SubscriptionState {
     /// Its number in the plan.
     pub subscription_index: u32,
-    /// The server's id for it.
-    pub subscription_id: u32,
+    /// The server's id for it; `None`: it was lost, and values are missing since `complete_until`.
+    pub subscription_id: Option<u32>,
     /// Random at its creation: with the sequence number it names a NotificationMessage for ever.
     pub birth: u64,
     /// As revised by the server.
@@ -45,6 +46,9 @@ pub struct SubscriptionState {
     /// The last NotificationMessage that was accepted, after an orderly stop. `None` while it runs: then the server's
     /// list of unacknowledged messages says what has to come again.
     pub last_sequence_number: Option<u32>,
+    /// The server's time up to which all values had come when this was saved; where a gap begins, if the server does not
+    /// know the Subscription any more.
+    pub complete_until: UtcTime,
     /// Slots that the server refused, with its answers.
     pub rejected: Vec<(u32, StatusCode)>,
 }
@@ -110,19 +114,24 @@ impl SessionState {
 impl SubscriptionState {
     fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.subscription_index.to_le_bytes());
-        out.extend_from_slice(&self.subscription_id.to_le_bytes());
+        put_optional(out, self.subscription_id);
         out.extend_from_slice(&self.birth.to_le_bytes());
         let nanos = u64::try_from(self.publishing_interval.as_nanos()).unwrap_or(u64::MAX);
         out.extend_from_slice(&nanos.to_le_bytes());
         out.extend_from_slice(&self.max_keep_alive_count.to_le_bytes());
-        out.push(u8::from(self.last_sequence_number.is_some()));
-        out.extend_from_slice(&self.last_sequence_number.unwrap_or(0).to_le_bytes());
+        put_optional(out, self.last_sequence_number);
+        out.extend_from_slice(&self.complete_until.ticks().to_le_bytes());
         put_length(out, self.rejected.len());
         for (slot, status_code) in &self.rejected {
             out.extend_from_slice(&slot.to_le_bytes());
             out.extend_from_slice(&status_code.0.to_le_bytes());
         }
     }
+}
+
+fn put_optional(out: &mut Vec<u8>, number: Option<u32>) {
+    out.push(u8::from(number.is_some()));
+    out.extend_from_slice(&number.unwrap_or(0).to_le_bytes());
 }
 
 fn put_length(out: &mut Vec<u8>, length: usize) {
@@ -156,6 +165,9 @@ fn put_node_id(out: &mut Vec<u8>, node_id: &NodeId) {
     }
 }
 
+/// A number that may be absent.
+struct Saved(Option<u32>);
+
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -173,6 +185,13 @@ impl<'a> Reader<'a> {
 
     fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
+    }
+
+    /// A number that may be absent; `None` where the bytes end.
+    fn optional(&mut self) -> Option<Saved> {
+        let [is_there] = self.array()?;
+        let number = self.u32()?;
+        Some(Saved((is_there == 1).then_some(number)))
     }
 
     fn bytes(&mut self) -> Option<&'a [u8]> {
@@ -197,12 +216,12 @@ impl<'a> Reader<'a> {
 
     fn subscription(&mut self) -> Option<SubscriptionState> {
         let subscription_index = self.u32()?;
-        let subscription_id = self.u32()?;
+        let subscription_id = self.optional()?.0;
         let birth = self.u64()?;
         let publishing_interval = Duration::from_nanos(self.u64()?);
         let max_keep_alive_count = self.u32()?;
-        let [is_known] = self.array()?;
-        let last = self.u32()?;
+        let last_sequence_number = self.optional()?.0;
+        let complete_until = UtcTime::from_ticks(i64::from_le_bytes(self.array()?));
         let mut rejected = Vec::new();
         for _ in 0..self.u32()? {
             rejected.push((self.u32()?, StatusCode(self.u32()?)));
@@ -213,7 +232,8 @@ impl<'a> Reader<'a> {
             birth,
             publishing_interval,
             max_keep_alive_count,
-            last_sequence_number: (is_known == 1).then_some(last),
+            last_sequence_number,
+            complete_until,
             rejected,
         })
     }
@@ -256,11 +276,12 @@ mod tests {
             layout_hash: 0x0123_4567_89ab_cdef,
             subscriptions: vec![SubscriptionState {
                 subscription_index: 3,
-                subscription_id: 77,
+                subscription_id: Some(77),
                 birth: 9,
                 publishing_interval: Duration::from_secs(1),
                 max_keep_alive_count: 5,
                 last_sequence_number: Some(u32::MAX),
+                complete_until: UtcTime::from_ticks(-5),
                 rejected: vec![(12, StatusCode::BAD_NODE_ID_UNKNOWN)],
             }],
         }

@@ -1,0 +1,98 @@
+//! Time: when to connect again, when a server is too silent, when to stop waiting. Never trusts "connected".
+
+use std::time::Duration;
+
+use contract::{Effects, Instant};
+
+use crate::state::{Pending, Phase, Session};
+use crate::subscription::Stage;
+use crate::{Effect, GapCause, Report};
+
+impl Session {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Idle | Phase::Connecting | Phase::Disconnecting | Phase::Establishing | Phase::Stopped => None,
+            Phase::BackingOff { until } => Some(until),
+            Phase::Running => match self.stopping {
+                Some(stopping) => Some(stopping.until),
+                None => self.next_timeout_of_subscriptions().into_iter().chain(self.liveness_due()).min(),
+            },
+        }
+    }
+
+    fn next_timeout_of_subscriptions(&self) -> Option<Instant> {
+        let due = |subscription: &crate::subscription::Subscription| match subscription.stage {
+            Stage::Waiting { not_before } => Some(not_before),
+            Stage::Creating | Stage::AddingItems => None,
+            Stage::Running => subscription.retry_at,
+        };
+        let silence = self.silence_due().map(|(due, _)| due);
+        self.subscriptions.iter().filter_map(due).chain(silence).min()
+    }
+
+    /// When the server is to be asked whether it is there; `None` while it is being asked.
+    fn liveness_due(&self) -> Option<Instant> {
+        let is_asking = self.requests.values().any(|pending| matches!(pending, Pending::ReadLiveness));
+        let wait = self.limits.liveness_interval.saturating_mul(self.liveness_misses + 1);
+        (!is_asking).then_some(self.heard_at + wait)
+    }
+
+    /// When a Subscription will have been silent for too long, and which. Silence counts only while the server has Publish
+    /// requests to break it with.
+    fn silence_due(&self) -> Option<(Instant, usize)> {
+        let since = self.is_silence_watched_since?;
+        let due = |(index, subscription): (usize, &crate::subscription::Subscription)| {
+            let heard_at = subscription.heard_at.max(since);
+            (subscription.stage == Stage::Running).then(|| (heard_at + subscription.silence_max(), index))
+        };
+        self.subscriptions.iter().enumerate().filter_map(due).min()
+    }
+
+    pub(crate) fn on_timeout(&mut self, now: Instant, effects: &mut Effects<Effect>) {
+        match self.phase {
+            Phase::BackingOff { until } if until <= now => self.connect(effects),
+            Phase::Running => {
+                self.watch_silence(now, effects);
+                self.watch_liveness(now, effects);
+            }
+            Phase::Idle
+            | Phase::Connecting
+            | Phase::Establishing
+            | Phase::Disconnecting
+            | Phase::BackingOff { .. }
+            | Phase::Stopped => {}
+        }
+    }
+
+    /// Nothing came of a Subscription for one and a half keep-alive intervals. If nothing else came either, the connection
+    /// is dead; if other Subscriptions were heard of, this one is.
+    fn watch_silence(&mut self, now: Instant, effects: &mut Effects<Effect>) {
+        while let Some((due, index)) = self.silence_due().filter(|(due, _)| *due <= now) {
+            self.counts.silences += 1;
+            let others = self.subscriptions.iter().enumerate().filter(|(other, _)| *other != index);
+            let heard_of_others_at = others.map(|(_, subscription)| subscription.heard_at).max();
+            let silence_max = self.subscriptions[index].silence_max();
+            let silent_for = now - self.subscriptions[index].heard_at;
+            if heard_of_others_at.is_some_and(|heard_at| heard_at + silence_max > due) {
+                self.delete_and_lose(index, GapCause::SubscriptionSilent, now, effects);
+            } else {
+                Self::report(effects, Report::Silent { silent_for });
+                self.disconnect(effects);
+                return;
+            }
+        }
+    }
+
+    /// Nothing was heard at all: asks whether the server is there. Also keeps the Session alive while Publish requests are
+    /// withheld.
+    fn watch_liveness(&mut self, now: Instant, effects: &mut Effects<Effect>) {
+        if self.phase == Phase::Running && self.liveness_due().is_some_and(|due| due <= now) {
+            self.read_liveness(effects);
+        }
+    }
+
+    /// How long a stop may take.
+    pub(crate) const fn stop_timeout(&self) -> Duration {
+        self.limits.stop_timeout
+    }
+}
