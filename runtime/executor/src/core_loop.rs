@@ -124,14 +124,19 @@ impl CoreLoop {
 
     /// Lets shells and IO have their turn, with the timers registered all the while.
     async fn yield_once(&mut self, now: Instant) {
-        self.timers.set(now, None);
+        let renew = self.timers.have_fired(now);
+        if renew {
+            self.timers.set(now, None);
+        }
         let mut yielded = false;
         poll_fn(|context| {
             if std::mem::replace(&mut yielded, true) {
                 return Poll::Ready(());
             }
-            // Whether one is due does not matter: the loop goes round in any case.
-            let _due = self.timers.poll_due(context);
+            if renew {
+                // Whether one is due does not matter: the loop goes round in any case.
+                let _due = self.timers.poll_due(context);
+            }
             context.waker().wake_by_ref();
             Poll::Pending
         })

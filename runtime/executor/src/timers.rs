@@ -48,6 +48,11 @@ impl Timers {
         self.due_at
     }
 
+    /// Whether one of them is no longer registered, because its time has come.
+    pub(crate) fn have_fired(&self, now: Instant) -> bool {
+        self.due_at <= now || self.guard_at <= now
+    }
+
     /// Registers both timers for the task of `context`. Ready when one of them has passed.
     pub(crate) fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let guard = Pin::new(&mut self.guard).poll(context);
