@@ -147,7 +147,6 @@ impl Session {
         for subscription in &mut self.subscriptions {
             subscription.is_asking = false;
         }
-        self.is_silence_watched_since = None;
     }
 
     /// A service that everything depends on was refused.
@@ -344,6 +343,7 @@ impl Session {
     fn run(&mut self, how: ResumedHow, now: Instant, effects: &mut Effects<Effect>) {
         self.phase = Phase::Running;
         self.heard_at = now;
+        self.no_publish_request_since = Some(now);
         self.publish_failures_count = 0;
         let kept = self.subscriptions.iter().filter(|subscription| subscription.is_alive()).count();
         let new = self.subscriptions.len() - kept;
@@ -366,7 +366,13 @@ impl Session {
     }
 
     fn note_server_time(&mut self, server_time: UtcTime) {
-        self.counts.server_clock_offset_ms = self.utc.unix_millis().abs_diff(server_time.unix_millis());
+        self.server_clock_ahead_ticks = server_time.ticks().saturating_sub(self.utc.ticks());
+        self.counts.server_clock_offset_ms = self.server_clock_ahead_ticks.unsigned_abs() / 10_000;
+    }
+
+    /// The server's clock, by what it last said.
+    pub(crate) fn server_utc(&self) -> UtcTime {
+        UtcTime::from_ticks(self.utc.ticks().saturating_add(self.server_clock_ahead_ticks))
     }
 
     /// Reads State and `CurrentTime`, to hear whether the server is there (Part 4 §5.7.2.2: any service keeps the Session).

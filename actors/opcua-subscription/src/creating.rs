@@ -76,6 +76,7 @@ impl Session {
             }) => {
                 self.counts.subscriptions_created += 1;
                 let birth = self.numbers.next();
+                let server_utc = self.server_utc();
                 let batches = (self.subscriptions[index].plan, self.items_per_call);
                 let subscription = &mut self.subscriptions[index];
                 subscription.stage = Stage::AddingItems;
@@ -87,6 +88,8 @@ impl Session {
                 subscription.last = None;
                 subscription.catch_up = CatchUp::FirstMessage;
                 subscription.heard_at = now;
+                // Its items are made later: what they are given from here on is to come.
+                subscription.complete_until = Some(server_utc);
                 subscription.rejected.clear();
                 subscription.retry_at = None;
                 subscription.revisions = Revisions::default();

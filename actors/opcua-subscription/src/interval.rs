@@ -97,6 +97,8 @@ pub(crate) struct Interval {
     pub(crate) sequence_numbers: Vec<u32>,
     /// `PublishTime` of the last of them.
     pub(crate) publish_time: UtcTime,
+    /// The server's time up to which everything came before them.
+    pub(crate) complete_before: Option<UtcTime>,
     /// Arrival of the last of them.
     pub(crate) received_utc: UtcTime,
 }

@@ -15,6 +15,7 @@
 //! | `session_state.rs` | what outlives the process |
 //! | `binary.rs` | the zero-copy visitor over notifications |
 //! | `interval.rs`, `message_writer.rs`, `json.rs`, `cloud_events.rs` | values of an interval, and the message made of them |
+//! | `model_server.rs` | a pure server for tests and simulations |
 
 mod base64;
 mod binary;
@@ -33,6 +34,7 @@ mod latencies;
 mod layout;
 mod message;
 mod message_writer;
+pub mod model_server;
 mod node_id;
 mod publishing;
 mod receipts;

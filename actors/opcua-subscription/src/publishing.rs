@@ -22,6 +22,8 @@ impl Session {
             return;
         }
         let receipt = Receipt {
+            subscription_index: index,
+            complete_before: subscription.interval.complete_before,
             birth: subscription.birth,
             subscription_id: subscription.id,
             sequence_numbers: subscription.interval.sequence_numbers.clone(),
@@ -88,10 +90,20 @@ impl Session {
             self.publish_once(effects);
             outstanding += 1;
         }
-        match (outstanding, self.is_silence_watched_since) {
-            (0, _) => self.is_silence_watched_since = None,
-            (_, None) => self.is_silence_watched_since = Some(now),
-            (_, Some(_)) => {}
+        self.note_publish_requests(outstanding, now);
+    }
+
+    /// A Subscription cannot break its silence without a Publish request: such times do not count as silence.
+    fn note_publish_requests(&mut self, outstanding: u32, now: Instant) {
+        match (outstanding, self.no_publish_request_since) {
+            (0, None) => self.no_publish_request_since = Some(now),
+            (1.., Some(since)) => {
+                self.no_publish_request_since = None;
+                for subscription in &mut self.subscriptions {
+                    subscription.heard_at = (subscription.heard_at + (now - since)).min(now);
+                }
+            }
+            (0, Some(_)) | (1.., None) => {}
         }
     }
 

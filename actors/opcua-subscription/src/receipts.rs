@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use contract::PublishToken;
+use contract::{PublishToken, UtcTime};
 
 use crate::{AcknowledgeAt, Acknowledgement};
 
@@ -18,15 +18,31 @@ pub(crate) struct ReadyAcknowledgement {
 /// The NotificationMessages of one closed interval.
 #[derive(Debug)]
 pub(crate) struct Receipt {
+    /// The Subscription's number in the plan.
+    pub(crate) subscription_index: usize,
     pub(crate) birth: u64,
     pub(crate) subscription_id: u32,
     pub(crate) sequence_numbers: Vec<u32>,
+    /// The server's time up to which everything came before these messages.
+    pub(crate) complete_before: Option<UtcTime>,
 }
 
 #[derive(Debug)]
 struct OpenReceipt {
     receipt: Receipt,
     tokens_count: u32,
+}
+
+/// See [`Receipts::waiting_since`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WaitingSince {
+    pub(crate) of_this_birth: Option<UtcTime>,
+    pub(crate) of_earlier_births: Option<UtcTime>,
+}
+
+/// The earlier of two dates, where there are two.
+pub(crate) fn earlier(one: Option<UtcTime>, other: Option<UtcTime>) -> Option<UtcTime> {
+    one.into_iter().chain(other).min()
 }
 
 /// Receipts that wait, and acknowledgements that are ready. Bounded by the limit on unacknowledged NotificationMessages.
@@ -136,9 +152,17 @@ impl Receipts {
         }
     }
 
-    /// Whether a Subscription has messages that wait.
-    pub(crate) fn has_unaccepted(&self, birth: u64) -> bool {
-        self.open.values().any(|open| open.receipt.birth == birth)
+    /// Since when the values of a Subscription wait: those that it has now, and those of its earlier lives.
+    pub(crate) fn waiting_since(&self, subscription_index: usize, birth: u64) -> WaitingSince {
+        let mut since = WaitingSince::default();
+        for OpenReceipt { receipt, .. } in self.open.values() {
+            if receipt.subscription_index == subscription_index {
+                let place =
+                    if receipt.birth == birth { &mut since.of_this_birth } else { &mut since.of_earlier_births };
+                *place = earlier(*place, receipt.complete_before);
+            }
+        }
+        since
     }
 }
 
@@ -151,7 +175,13 @@ mod tests {
     use super::*;
 
     fn receipt(sequence_numbers: &[u32]) -> Receipt {
-        Receipt { birth: 1, subscription_id: 9, sequence_numbers: sequence_numbers.to_vec() }
+        Receipt {
+            subscription_index: 0,
+            birth: 1,
+            subscription_id: 9,
+            sequence_numbers: sequence_numbers.to_vec(),
+            complete_before: Some(UtcTime::from_ticks(i64::from(sequence_numbers[0]))),
+        }
     }
 
     fn ready(receipts: &mut Receipts) -> Vec<u32> {
@@ -197,6 +227,19 @@ mod tests {
         let mut receipts = Receipts::new(0);
         open(&mut receipts, &[3], &[]);
         assert_eq!(receipts.take_ready(|birth| birth == 2), []);
+    }
+
+    #[test]
+    fn what_waits_longest_says_since_when() {
+        let mut receipts = Receipts::new(0);
+        let tokens = open(&mut receipts, &[3], &[AcknowledgeAt::Accepted]);
+        open(&mut receipts, &[4], &[AcknowledgeAt::Accepted]);
+        let at = |ticks| Some(UtcTime::from_ticks(ticks));
+        assert_eq!(receipts.waiting_since(0, 1), WaitingSince { of_this_birth: at(3), of_earlier_births: None });
+        assert_eq!(receipts.waiting_since(0, 2), WaitingSince { of_this_birth: None, of_earlier_births: at(3) });
+        assert_eq!(receipts.waiting_since(1, 1), WaitingSince::default());
+        receipts.settle(tokens[0], AcknowledgeAt::Accepted);
+        assert_eq!(receipts.waiting_since(0, 1).of_this_birth, at(4));
     }
 
     #[test]

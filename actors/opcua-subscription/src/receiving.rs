@@ -281,13 +281,14 @@ impl Session {
         let status_change = self.collect(index, arrival, effects);
         let subscription = &mut self.subscriptions[index];
         subscription.last = Some(arrival.sequence_number);
+        if subscription.interval.is_empty() {
+            subscription.interval.complete_before = subscription.complete_until;
+        }
         subscription.interval.sequence_numbers.push(arrival.sequence_number);
         subscription.interval.publish_time = arrival.publish_time;
         subscription.interval.received_utc = arrival.received_utc;
         let is_interval_over = arrival.kind != ArrivalKind::Published { more_notifications: true };
-        if arrival.kind == (ArrivalKind::Published { more_notifications: false })
-            || subscription.complete_until.is_none()
-        {
+        if arrival.kind == (ArrivalKind::Published { more_notifications: false }) {
             subscription.complete_until = Some(arrival.publish_time);
             if subscription.stage == Stage::Running {
                 self.end_gap(index, arrival.publish_time, effects);

@@ -35,7 +35,7 @@ pub struct SessionState {
 pub struct SubscriptionState {
     /// Its number in the plan.
     pub subscription_index: u32,
-    /// The server's id for it; `None`: it was lost, and values are missing since `complete_until`.
+    /// The server's id for it; `None`: it was lost, and is to be made again.
     pub subscription_id: Option<u32>,
     /// Random at its creation: with the sequence number it names a NotificationMessage for ever.
     pub birth: u64,
@@ -46,9 +46,12 @@ pub struct SubscriptionState {
     /// The last NotificationMessage that was accepted, after an orderly stop. `None` while it runs: then the server's
     /// list of unacknowledged messages says what has to come again.
     pub last_sequence_number: Option<u32>,
-    /// The server's time up to which all values had come when this was saved; where a gap begins, if the server does not
+    /// The server's time up to which all values had come and been accepted when this was saved; where a gap begins, if the server does not
     /// know the Subscription any more.
     pub complete_until: UtcTime,
+    /// Since when values may be missing: it was lost before, and either no values came since, or no partition had accepted
+    /// what came before.
+    pub gap_from: Option<UtcTime>,
     /// Slots that the server refused, with its answers.
     pub rejected: Vec<(u32, StatusCode)>,
 }
@@ -121,6 +124,8 @@ impl SubscriptionState {
         out.extend_from_slice(&self.max_keep_alive_count.to_le_bytes());
         put_optional(out, self.last_sequence_number);
         out.extend_from_slice(&self.complete_until.ticks().to_le_bytes());
+        out.push(u8::from(self.gap_from.is_some()));
+        out.extend_from_slice(&self.gap_from.unwrap_or_default().ticks().to_le_bytes());
         put_length(out, self.rejected.len());
         for (slot, status_code) in &self.rejected {
             out.extend_from_slice(&slot.to_le_bytes());
@@ -222,6 +227,8 @@ impl<'a> Reader<'a> {
         let max_keep_alive_count = self.u32()?;
         let last_sequence_number = self.optional()?.0;
         let complete_until = UtcTime::from_ticks(i64::from_le_bytes(self.array()?));
+        let [is_gap] = self.array()?;
+        let gap_from = UtcTime::from_ticks(i64::from_le_bytes(self.array()?));
         let mut rejected = Vec::new();
         for _ in 0..self.u32()? {
             rejected.push((self.u32()?, StatusCode(self.u32()?)));
@@ -234,6 +241,7 @@ impl<'a> Reader<'a> {
             max_keep_alive_count,
             last_sequence_number,
             complete_until,
+            gap_from: (is_gap == 1).then_some(gap_from),
             rejected,
         })
     }
@@ -282,6 +290,7 @@ mod tests {
                 max_keep_alive_count: 5,
                 last_sequence_number: Some(u32::MAX),
                 complete_until: UtcTime::from_ticks(-5),
+                gap_from: Some(UtcTime::from_ticks(-6)),
                 rejected: vec![(12, StatusCode::BAD_NODE_ID_UNKNOWN)],
             }],
         }

@@ -11,7 +11,7 @@ use crate::hash::SeededNumbers;
 use crate::interval::Slots;
 use crate::layout::check_limits;
 use crate::message_writer::MessageWriter;
-use crate::receipts::{ReadyAcknowledgement, Receipts};
+use crate::receipts::{ReadyAcknowledgement, Receipts, earlier};
 use crate::subscription::{Stage, Subscription};
 use crate::{
     ConfigError, Effect, GapCause, Layout, Limits, NodeId, Report, Request, SessionConfig, SessionState, StatusCode,
@@ -48,7 +48,8 @@ pub struct Session {
     pub(crate) application_uri: Box<str>,
     pub(crate) publish_target: u32,
     pub(crate) more_notifications: bool,
-    pub(crate) is_silence_watched_since: Option<Instant>,
+    /// Since when the server has had no Publish request, if it has none.
+    pub(crate) no_publish_request_since: Option<Instant>,
     pub(crate) heard_at: Instant,
     pub(crate) liveness_misses: u32,
     pub(crate) failures_count: u32,
@@ -56,6 +57,8 @@ pub struct Session {
     pub(crate) numbers: SeededNumbers,
     /// The newest date that a message carried.
     pub(crate) utc: UtcTime,
+    /// How far the server's clock is ahead of ours.
+    pub(crate) server_clock_ahead_ticks: i64,
     pub(crate) counts: SessionCounts,
 }
 
@@ -149,13 +152,14 @@ impl Session {
             application_uri: Box::default(),
             publish_target: limits.publish_requests_count,
             more_notifications: false,
-            is_silence_watched_since: None,
+            no_publish_request_since: None,
             heard_at: Instant::ZERO,
             liveness_misses: 0,
             failures_count: 0,
             publish_failures_count: 0,
             numbers,
             utc: UtcTime::default(),
+            server_clock_ahead_ticks: 0,
             counts: SessionCounts::default(),
             limits,
             layout,
@@ -192,10 +196,8 @@ impl Session {
         for saved in saved.subscriptions {
             let subscription = &mut self.subscriptions[saved.subscription_index as usize];
             subscription.complete_until = Some(saved.complete_until);
-            let Some(id) = saved.subscription_id else {
-                subscription.gap = Some((saved.complete_until, GapCause::SubscriptionLost));
-                continue;
-            };
+            subscription.gap = saved.gap_from.map(|from| (from, GapCause::SubscriptionLost));
+            let Some(id) = saved.subscription_id else { continue };
             subscription.stage = Stage::Running;
             subscription.id = id;
             subscription.birth = saved.birth;
@@ -229,7 +231,10 @@ impl Session {
         if !is_complete && gap_from.is_none() {
             return None;
         }
-        let is_settled = self.stopping.is_some() && !self.receipts.has_unaccepted(subscription.birth);
+        let waiting = self.receipts.waiting_since(index, subscription.birth);
+        let open = subscription.interval.complete_before.filter(|_| !subscription.interval.is_empty());
+        let accepted_until = earlier(waiting.of_this_birth, open);
+        let is_settled = self.stopping.is_some() && accepted_until.is_none();
         Some(SubscriptionState {
             subscription_index: u32::try_from(index).expect("fewer Subscriptions than tags"),
             subscription_id: is_complete.then_some(subscription.id),
@@ -237,7 +242,8 @@ impl Session {
             publishing_interval: subscription.publishing_interval,
             max_keep_alive_count: subscription.max_keep_alive_count.revised,
             last_sequence_number: subscription.last.filter(|_| is_settled && is_complete),
-            complete_until: gap_from.or(subscription.complete_until).unwrap_or(self.utc),
+            complete_until: accepted_until.or(subscription.complete_until).unwrap_or(self.utc),
+            gap_from: earlier(gap_from, waiting.of_earlier_births),
             rejected: subscription.rejected.clone(),
         })
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use contract::{Effects, Instant};
 
 use crate::state::{Pending, Phase, Session};
-use crate::subscription::Stage;
+use crate::subscription::{Stage, Subscription};
 use crate::{Effect, GapCause, Report};
 
 impl Session {
@@ -21,12 +21,12 @@ impl Session {
     }
 
     fn next_timeout_of_subscriptions(&self) -> Option<Instant> {
-        let due = |subscription: &crate::subscription::Subscription| match subscription.stage {
+        let due = |subscription: &Subscription| match subscription.stage {
             Stage::Waiting { not_before } => Some(not_before),
             Stage::Creating | Stage::AddingItems => None,
             Stage::Running => subscription.retry_at,
         };
-        let silence = self.silence_due().map(|(due, _)| due);
+        let silence = self.silence_due().into_iter().chain(self.lone_silence_due().map(|(due, _)| due));
         self.subscriptions.iter().filter_map(due).chain(silence).min()
     }
 
@@ -37,13 +37,27 @@ impl Session {
         (!is_asking).then_some(self.heard_at + wait)
     }
 
-    /// When a Subscription will have been silent for too long, and which. Silence counts only while the server has Publish
-    /// requests to break it with.
-    fn silence_due(&self) -> Option<(Instant, usize)> {
-        let since = self.is_silence_watched_since?;
-        let due = |(index, subscription): (usize, &crate::subscription::Subscription)| {
-            let heard_at = subscription.heard_at.max(since);
-            (subscription.stage == Stage::Running).then(|| (heard_at + subscription.silence_max(), index))
+    /// When all Subscriptions together will have been silent for too long: the connection is dead. Silence counts only
+    /// while the server has Publish requests to break it with.
+    fn silence_due(&self) -> Option<Instant> {
+        if self.no_publish_request_since.is_some() {
+            return None;
+        }
+        let running = || self.subscriptions.iter().filter(|subscription| subscription.stage == Stage::Running);
+        let heard_at = running().map(|subscription| subscription.heard_at).max()?;
+        let silence_max = running().map(Subscription::silence_max).max()?;
+        Some(heard_at + silence_max)
+    }
+
+    /// When one Subscription will have been silent for so long that it is gone, although others may be heard; and which. By
+    /// then a dead connection has been noticed, whose Subscriptions fell silent up to one keep-alive apart.
+    fn lone_silence_due(&self) -> Option<(Instant, usize)> {
+        if self.no_publish_request_since.is_some() {
+            return None;
+        }
+        let due = |(index, subscription): (usize, &Subscription)| {
+            let due = subscription.heard_at + subscription.silence_max() * 2;
+            (subscription.stage == Stage::Running).then_some((due, index))
         };
         self.subscriptions.iter().enumerate().filter_map(due).min()
     }
@@ -64,22 +78,21 @@ impl Session {
         }
     }
 
-    /// Nothing came of a Subscription for one and a half keep-alive intervals. If nothing else came either, the connection
-    /// is dead; if other Subscriptions were heard of, this one is.
+    /// Nothing came for one and a half keep-alive intervals: the connection is dead. Nothing came of one Subscription for
+    /// twice that time: it is.
     fn watch_silence(&mut self, now: Instant, effects: &mut Effects<Effect>) {
-        while let Some((due, index)) = self.silence_due().filter(|(due, _)| *due <= now) {
+        if self.silence_due().is_some_and(|due| due <= now) {
             self.counts.silences += 1;
-            let others = self.subscriptions.iter().enumerate().filter(|(other, _)| *other != index);
-            let heard_of_others_at = others.map(|(_, subscription)| subscription.heard_at).max();
-            let silence_max = self.subscriptions[index].silence_max();
-            let silent_for = now - self.subscriptions[index].heard_at;
-            if heard_of_others_at.is_some_and(|heard_at| heard_at + silence_max > due) {
-                self.delete_and_lose(index, GapCause::SubscriptionSilent, now, effects);
-            } else {
-                Self::report(effects, Report::Silent { silent_for });
-                self.disconnect(effects);
-                return;
-            }
+            let heard_at = self.subscriptions.iter().map(|subscription| subscription.heard_at).max();
+            let silent_for = now - heard_at.unwrap_or(now);
+            Self::report(effects, Report::Silent { silent_for });
+            self.disconnect(effects);
+        }
+        while self.phase == Phase::Running
+            && let Some((_, index)) = self.lone_silence_due().filter(|(due, _)| *due <= now)
+        {
+            self.counts.silences += 1;
+            self.delete_and_lose(index, GapCause::SubscriptionSilent, now, effects);
         }
     }
 
