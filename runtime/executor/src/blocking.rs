@@ -1,12 +1,27 @@
 //! A small pool of threads for work that would stall a core: handshakes, RSA, argon2, large compressions.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
+use crate::affinity::pin_current_thread;
+use crate::executors::{StartError, check_cpus};
 use crate::supervisor::panic_message;
 
 type Job = Box<dyn FnOnce() + Send>;
+
+/// One pool to start.
+#[derive(Clone, Debug)]
+pub struct BlockingSpec {
+    /// Name of its threads (their first 15 bytes), with a number behind.
+    pub name: String,
+    /// How many threads, at least 1.
+    pub thread_count: usize,
+    /// Pieces of work that may wait, at least 1; one more is refused.
+    pub queue_max: usize,
+    /// The processor that all of them are pinned to; `None` leaves the choice to the kernel, among the
+    /// processors of the thread that starts the pool.
+    pub cpu: Option<usize>,
+}
 
 /// The pool. Clones share it; its threads end when the last clone is gone and the queue is empty.
 ///
@@ -32,26 +47,31 @@ pub enum BlockingError {
 }
 
 impl Blocking {
-    /// Starts `thread_count` threads, named `name`-0 and so on, that take from one queue of at most
-    /// `queue_max` waiting pieces. They run where the kernel puts them among the processors of the caller.
+    /// Starts the threads, named after the spec with `-0` and so on, and pins them if the spec says where.
     ///
     /// # Errors
-    /// When a thread cannot be started; those already running end.
+    /// [`StartError`]: the processor is not allowed, or a thread cannot be started; those running end.
     ///
     /// # Panics
     /// When `thread_count` or `queue_max` is 0.
-    pub fn start(name: &str, thread_count: usize, queue_max: usize) -> io::Result<Self> {
-        assert!(thread_count > 0, "a pool without threads does no work");
-        assert!(queue_max > 0, "a pool without queue takes no work");
-        let (jobs, queue) = flume::bounded::<Job>(queue_max);
-        for index in 0..thread_count {
-            let queue = queue.clone();
-            // Not joined: the thread ends with the queue, and the result of its last work has a receiver.
-            thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
+    pub fn start(spec: &BlockingSpec) -> Result<Self, StartError> {
+        assert!(spec.thread_count > 0, "a pool without threads does no work");
+        assert!(spec.queue_max > 0, "a pool without queue takes no work");
+        check_cpus([(spec.name.as_str(), spec.cpu)].into_iter())?;
+        let (jobs, queue) = flume::bounded::<Job>(spec.queue_max);
+        for index in 0..spec.thread_count {
+            let (queue, cpu, name) = (queue.clone(), spec.cpu, format!("{}-{index}", spec.name));
+            let work = move || {
+                if let Some(Err(error)) = cpu.map(pin_current_thread) {
+                    tracing::warn!(cpu, %error, "a thread of the blocking pool runs unpinned");
+                }
                 for job in &queue {
                     job();
                 }
-            })?;
+            };
+            // Not joined: the thread ends with the queue, and the result of its last work has a receiver.
+            let started = thread::Builder::new().name(name.clone()).spawn(work);
+            started.map_err(|source| StartError::Executor { name, source })?;
         }
         Ok(Self { jobs })
     }
@@ -90,9 +110,24 @@ mod tests {
 
     use super::*;
 
+    fn pool(thread_count: usize, queue_max: usize) -> Blocking {
+        let name = "test".to_owned();
+        Blocking::start(&BlockingSpec { name, thread_count, queue_max, cpu: None }).expect("threads can be started")
+    }
+
+    #[test]
+    fn a_pool_may_be_pinned_to_a_processor_of_the_process_only() {
+        let cpu = crate::allowed_cpus().unwrap()[0];
+        let spec = BlockingSpec { name: "test".to_owned(), thread_count: 1, queue_max: 1, cpu: Some(cpu) };
+        let pinned = Blocking::start(&spec).unwrap();
+        assert_eq!(block_on(pinned.run(|| crate::allowed_cpus().unwrap())), Ok(vec![cpu]));
+        let far = Blocking::start(&BlockingSpec { cpu: Some(5_000), ..spec });
+        assert!(matches!(far, Err(StartError::CpuNotAllowed { cpu: 5_000, .. })));
+    }
+
     #[test]
     fn work_returns_its_result_and_a_panic_is_an_error() {
-        let pool = Blocking::start("test", 1, 4).unwrap();
+        let pool = pool(1, 4);
         assert_eq!(block_on(pool.run(|| 6 * 7)), Ok(42));
         let panicked: Result<(), _> = block_on(pool.run(|| panic!("bad key")));
         assert_eq!(panicked, Err(BlockingError::Panicked("bad key".to_owned())));
@@ -101,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_refuses_at_once() {
-        let pool = Blocking::start("test", 1, 1).unwrap();
+        let pool = pool(1, 1);
         let (release, released) = flume::bounded::<()>(0);
         let (started, has_started) = flume::bounded(1);
         let running = pool.run(move || {
@@ -117,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_future_works_on_glommio_and_on_tokio() {
-        let pool = Blocking::start("test", 2, 4).unwrap();
+        let pool = pool(2, 4);
         let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
         assert_eq!(tokio.block_on(pool.run(|| 1)), Ok(1));
         let glommio =

@@ -20,7 +20,8 @@ use crate::supervisor::Supervisor;
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A future that stays on its thread.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
-/// Builds a core on its own thread, so that nothing of it needs to be `Send`.
+/// Builds a core on its own thread, so that nothing of it needs to be `Send`. `Executors::start` waits for
+/// it: what it awaits without end must give up when the stop token says so.
 pub type CoreFactory = Box<dyn FnOnce(CoreContext) -> LocalFuture<Result<Box<dyn Core>, BoxError>> + Send>;
 
 /// What a turn leaves to be done.

@@ -48,7 +48,7 @@ mod timers;
 mod watchdog;
 
 pub use affinity::allowed_cpus;
-pub use blocking::{Blocking, BlockingError};
+pub use blocking::{Blocking, BlockingError, BlockingSpec};
 pub use clock::Clock;
 pub use core::{BoxError, Core, CoreContext, CoreFactory, LocalFuture, Turn};
 pub use executors::{ExecutorSpec, Executors, StartError};

@@ -70,6 +70,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_guard_always_stands_a_heartbeat_behind_what_is_due() {
+        let heartbeat = Duration::from_millis(100);
+        let executor = glommio::LocalExecutorBuilder::new(glommio::Placement::Unbound).io_memory(64 << 10).make();
+        executor.unwrap().run(async move {
+            let clock = Clock::new();
+            let mut timers = Timers::new(clock, heartbeat);
+            let start = clock.now();
+            for millis in (0..2_000).step_by(7) {
+                let now = start + Duration::from_millis(millis);
+                let due_at = timers.set(now, (millis % 2 == 0).then_some(now + Duration::from_millis(3)));
+                assert!(due_at <= now + heartbeat);
+                assert!(timers.guard_at >= due_at + heartbeat && timers.guard_at <= now + 3 * heartbeat);
+                assert!(!timers.have_fired(now) && timers.have_fired(timers.guard_at));
+            }
+        });
+    }
+
+    #[test]
     fn deadlines_are_rounded_up_to_whole_milliseconds() {
         assert_eq!(round_up(Instant::from_nanos(1)), Instant::from_millis(1));
         assert_eq!(round_up(Instant::from_millis(7)), Instant::from_millis(7));

@@ -77,3 +77,26 @@ pub(crate) fn watch(
     }
     report
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_that_is_silent_without_being_busy_is_woken() {
+        let (stats, rescue) = (Arc::new(ExecutorStats::new("core", None)), Doorbell::new());
+        let (thread, heartbeat) = (std::thread::spawn(|| ()), Duration::from_millis(300));
+        let core = Watched { index: 0, thread, stats: Arc::clone(&stats), rescue: rescue.clone(), heartbeat };
+        core.rescue_if_stranded(Instant::from_millis(60_000));
+        assert!(!rescue.is_rung(), "it has not started");
+        stats.seen(Instant::from_millis(1_000));
+        core.rescue_if_stranded(Instant::from_millis(2_499));
+        assert!(!rescue.is_rung(), "five heartbeats are not over");
+        stats.busy.store(true, Ordering::Relaxed);
+        core.rescue_if_stranded(Instant::from_millis(2_500));
+        assert!(!rescue.is_rung(), "it is busy");
+        stats.busy.store(false, Ordering::Relaxed);
+        core.rescue_if_stranded(Instant::from_millis(2_500));
+        assert!(rescue.is_rung());
+    }
+}
