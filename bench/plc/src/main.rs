@@ -1,3 +1,3 @@
-//! bench-plc: to be written.
+//! The simulated plant as a process.
 
 fn main() {}
