@@ -338,14 +338,15 @@ impl Session {
         now: Instant,
         effects: &mut Effects<Effect>,
     ) {
-        self.take_held_back_at_once(index, now, effects);
-        self.close_interval(index, now, effects);
         let subscription = &mut self.subscriptions[index];
         let Subscription { gap, complete_until, .. } = subscription;
         if gap.is_none() {
             *gap = complete_until.map(|from| (from, cause));
         }
         subscription.stage = Stage::Waiting { not_before: now };
+        self.take_held_back_at_once(index, now, effects);
+        self.close_interval(index, now, effects);
+        let subscription = &mut self.subscriptions[index];
         subscription.batches.clear();
         subscription.catch_up = CatchUp::FirstMessage;
         subscription.last = None;

@@ -15,6 +15,7 @@
 //! | `session_state.rs` | what outlives the process |
 //! | `binary.rs` | the zero-copy visitor over notifications |
 //! | `interval.rs`, `message_writer.rs`, `json.rs`, `cloud_events.rs` | values of an interval, and the message made of them |
+//! | `fuzzing.rs` | entry points for fuzz targets |
 //! | `model_server.rs` | a pure server for tests and simulations |
 
 mod base64;
@@ -25,6 +26,7 @@ mod connecting;
 mod counters;
 mod creating;
 mod effect;
+pub mod fuzzing;
 mod handle;
 mod hash;
 mod held_values;

@@ -105,6 +105,7 @@ pub struct ModelServer {
     answers: Vec<ModelAnswer>,
     next_number: u32,
     next_channel: u32,
+    served_count: u64,
     utc_at_zero: UtcTime,
 }
 
@@ -119,6 +120,7 @@ impl ModelServer {
             answers: Vec::new(),
             next_number: 1,
             next_channel: 1,
+            served_count: 0,
             utc_at_zero,
         }
     }
@@ -427,37 +429,34 @@ impl ModelServer {
                 body: ModelAnswerBody::Response(Err(StatusCode::BAD_TOO_MANY_PUBLISH_REQUESTS)),
             });
         }
-        // Subscriptions that were late are served at once (Part 4 §5.14.1.2, row 10 and 11).
-        for id in subscriptions {
-            if self.subscriptions.get(&id).is_some_and(|subscription| subscription.is_late) {
-                self.publish_late(id, now);
-            }
-        }
+        self.serve_late(token, now);
         None
     }
 
-    fn subscriptions_of(&self, token: &NodeId) -> Vec<u32> {
-        let ours = self.subscriptions.iter().filter(|(_, subscription)| subscription.session == *token);
-        ours.map(|(id, _)| *id).collect()
-    }
-
-    fn publish_late(&mut self, id: u32, now: Instant) {
-        let utc = self.utc(now);
-        let limit = self.config.notifications_per_publish_max;
-        let retransmissions_max = self.config.retransmissions_max;
+    /// Serves Subscriptions that are late, as long as there are Publish requests: the one first that was served longest ago
+    /// (Part 4 §5.14.1.2: at once, and in turn where the priority is the same).
+    fn serve_late(&mut self, token: &NodeId, now: Instant) {
+        let (utc, config) = (self.utc(now), self.config);
         loop {
-            let Some(subscription) = self.subscriptions.get_mut(&id).filter(|subscription| subscription.is_late) else {
+            let late = self.subscriptions.iter_mut().filter(|(_, other)| other.is_late && other.session == *token);
+            let Some((id, subscription)) = late.min_by_key(|(_, other)| other.served_count) else { return };
+            let Some(publish) = self.sessions.get_mut(token).and_then(|session| session.publishes.pop_front()) else {
                 return;
             };
-            let Some(session) = self.sessions.get_mut(&subscription.session) else { return };
-            let Some(publish) = session.publishes.pop_front() else { return };
-            let body = subscription.publish(id, utc, limit, retransmissions_max, &publish.results);
+            self.served_count += 1;
+            subscription.served_count = self.served_count;
+            let body = subscription.publish(*id, utc, &config, &publish.results);
             self.answers.push(ModelAnswer {
                 channel: publish.channel,
                 request_handle: publish.request_handle,
                 body: ModelAnswerBody::Publish(body),
             });
         }
+    }
+
+    fn subscriptions_of(&self, token: &NodeId) -> Vec<u32> {
+        let ours = self.subscriptions.iter().filter(|(_, subscription)| subscription.session == *token);
+        ours.map(|(id, _)| *id).collect()
     }
 
     /// When something is due next.
@@ -484,7 +483,8 @@ impl ModelServer {
                 self.subscriptions.remove(&id);
                 continue;
             }
-            self.publish_late(id, now);
+            let session = subscription.session.clone();
+            self.serve_late(&session, now);
         }
     }
 

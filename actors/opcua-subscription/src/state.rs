@@ -243,7 +243,7 @@ impl Session {
             max_keep_alive_count: subscription.max_keep_alive_count.revised,
             last_sequence_number: subscription.last.filter(|_| is_settled && is_complete),
             complete_until: accepted_until.or(subscription.complete_until).unwrap_or(self.utc),
-            gap_from: earlier(gap_from, waiting.of_earlier_births),
+            gap_from: earlier(earlier(gap_from, waiting.of_earlier_births), accepted_until.filter(|_| !is_complete)),
             rejected: subscription.rejected.clone(),
         })
     }

@@ -111,3 +111,98 @@ fn visit_data_change<'a>(body: &'a [u8], visitor: &mut impl NotificationVisitor<
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of a `.hex` file: two digits each, a `#` begins a comment.
+    fn bytes_of(text: &str) -> Vec<u8> {
+        let digits = text.lines().filter_map(|line| line.split('#').next()).flat_map(str::split_whitespace);
+        digits.map(|digits| u8::from_str_radix(digits, 16).unwrap()).collect()
+    }
+
+    #[derive(Default)]
+    struct Seen<'a> {
+        values: Vec<(u32, DataValueRef<'a>)>,
+        status_changes: Vec<StatusCode>,
+        others_count: u32,
+    }
+
+    impl<'a> NotificationVisitor<'a> for Seen<'a> {
+        fn value(&mut self, client_handle: u32, value: DataValueRef<'a>) {
+            self.values.push((client_handle, value));
+        }
+
+        fn status_change(&mut self, status_code: StatusCode) {
+            self.status_changes.push(status_code);
+        }
+
+        fn other(&mut self) {
+            self.others_count += 1;
+        }
+    }
+
+    fn publish_time() -> UtcTime {
+        UtcTime::from_ticks(17_222_652_170_000_000)
+    }
+
+    #[test]
+    fn a_response_is_read_as_it_stands_on_the_wire() {
+        let bytes = bytes_of(include_str!("../../vectors/publish_response_two_values.hex"));
+        let response = PublishResponse::read(&bytes).unwrap();
+        assert_eq!((response.subscription_id, response.more_notifications), (7, true));
+        assert_eq!(response.available_sequence_numbers().collect::<Vec<_>>(), [4, 5]);
+        assert_eq!(response.results().collect::<Vec<_>>(), [StatusCode::GOOD, StatusCode::BAD_SEQUENCE_NUMBER_UNKNOWN]);
+        assert_eq!((response.message.sequence_number, response.message.publish_time), (5, publish_time()));
+        let mut seen = Seen::default();
+        response.message.visit(&mut seen).unwrap();
+        let value = |variant, status_code, ticks| DataValueRef { variant, status_code, source_ticks: ticks };
+        let source_ticks = publish_time().ticks() + UtcTime::OPC_UA_EPOCH_TICKS;
+        assert_eq!(
+            seen.values,
+            [
+                (42, value(&bytes[51..60], StatusCode::GOOD, source_ticks + 1_858_435)),
+                (43, value(&bytes[73..80], StatusCode(0x0480), source_ticks)),
+                (44, value(&[], StatusCode::BAD_COMMUNICATION_ERROR, 0)),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_keep_alive_names_the_next_message() {
+        let bytes = bytes_of(include_str!("../../vectors/publish_response_keep_alive.hex"));
+        let response = PublishResponse::read(&bytes).unwrap();
+        assert!(response.message.is_keep_alive());
+        assert_eq!((response.message.sequence_number, response.more_notifications), (6, false));
+        assert_eq!(response.available_sequence_numbers().count() + response.results().count(), 0);
+    }
+
+    #[test]
+    fn a_status_change_is_told_and_events_are_counted() {
+        let bytes = bytes_of(include_str!("../../vectors/publish_response_status_change.hex"));
+        let mut seen = Seen::default();
+        PublishResponse::read(&bytes).unwrap().message.visit(&mut seen).unwrap();
+        assert_eq!((seen.status_changes, seen.others_count), (vec![StatusCode::BAD_TIMEOUT], 1));
+    }
+
+    #[test]
+    fn every_truncation_is_found_or_leaves_a_whole_response() {
+        let bytes = bytes_of(include_str!("../../vectors/publish_response_two_values.hex"));
+        // What follows the results is not read.
+        let results_end = bytes.len() - 9;
+        for length in 0..results_end {
+            assert!(PublishResponse::read(&bytes[..length]).is_err(), "length {length}");
+        }
+        assert!(PublishResponse::read(&bytes[..results_end]).is_ok());
+    }
+
+    #[test]
+    fn values_before_a_damage_are_handed_over() {
+        let mut bytes = bytes_of(include_str!("../../vectors/publish_response_two_values.hex"));
+        bytes[72] = 0xff;
+        let mut seen = Seen::default();
+        let visited = PublishResponse::read(&bytes).unwrap().message.visit(&mut seen);
+        assert_eq!((visited, seen.values.len()), (Err(DecodeError::Malformed), 1));
+    }
+}

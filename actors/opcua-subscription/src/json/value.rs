@@ -366,3 +366,93 @@ pub(crate) fn write_key(sink: &mut impl Sink, name: &str) {
     write_escaped(sink, name);
     sink.put(b"\":");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(variant: &[u8]) -> String {
+        let mut text = Vec::new();
+        ValueWriter::new().write_variant(&mut text, variant);
+        let text = String::from_utf8(text).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+        text
+    }
+
+    fn with(type_number: u8, value: &[u8]) -> Vec<u8> {
+        [&[type_number], value].concat()
+    }
+
+    #[test]
+    fn every_scalar_has_its_form() {
+        for (variant, text) in [
+            (vec![], "null"),
+            (with(0, &[]), "null"),
+            (with(1, &[1]), "true"),
+            (with(1, &[0]), "false"),
+            (with(2, &[0x80]), "-128"),
+            (with(3, &[255]), "255"),
+            (with(4, &(-2_i16).to_le_bytes()), "-2"),
+            (with(5, &65_535_u16.to_le_bytes()), "65535"),
+            (with(6, &i32::MIN.to_le_bytes()), "-2147483648"),
+            (with(7, &u32::MAX.to_le_bytes()), "4294967295"),
+            (with(8, &i64::MIN.to_le_bytes()), "-9223372036854775808"),
+            (with(9, &u64::MAX.to_le_bytes()), "18446744073709551615"),
+            (with(10, &0.1_f32.to_le_bytes()), "0.1"),
+            (with(11, &21.5_f64.to_le_bytes()), "21.5"),
+            (with(11, &f64::NAN.to_le_bytes()), "\"NaN\""),
+            (with(10, &f32::INFINITY.to_le_bytes()), "\"Infinity\""),
+            (with(11, &f64::NEG_INFINITY.to_le_bytes()), "\"-Infinity\""),
+            (with(12, &[3, 0, 0, 0, b'a', b'"', b'b']), "\"a\\\"b\""),
+            (with(12, &[0, 0, 0, 0]), "\"\""),
+            (with(12, &[255; 4]), "null"),
+            (with(13, &UNIX_EPOCH), "\"1970-01-01T00:00:00.0000000Z\""),
+            (with(14, &GUID), "\"72962b91-fa75-4ae6-8d28-b404dc7daf63\""),
+            (with(15, &[2, 0, 0, 0, 1, 2]), "\"AQI=\""),
+            (with(15, &[255; 4]), "null"),
+            (with(16, &[4, 0, 0, 0, b'<', b'a', b'/', b'>']), "\"<a/>\""),
+            (with(17, &[1, 2, 0xe9, 3]), "\"ns=2;i=1001\""),
+            (with(17, &[3, 1, 0, 3, 0, 0, 0, b'H', b'o', b't']), "\"ns=1;s=Hot\""),
+            (with(18, &[0x80, 5, 1, 0, 0, 0, b'u']), "\"nsu=u;i=5\""),
+            (with(18, &[0x40, 5, 9, 0, 0, 0]), "\"svr=9;i=5\""),
+            (with(19, &0x8034_0000_u32.to_le_bytes()), "{\"Symbol\":\"BadNodeIdUnknown\",\"Code\":2150891520}"),
+            (with(20, &[2, 0, 1, 0, 0, 0, b'q']), "\"2:q\""),
+            (with(21, &[3, 2, 0, 0, 0, b'e', b'n', 2, 0, 0, 0, b'h', b'i']), "\"hi\""),
+            (with(21, &[0]), "null"),
+            (with(22, &[1, 2, 0x89, 0x13, 1, 1, 0, 0, 0, 7]), "{\"TypeId\":\"ns=2;i=5001\",\"Body\":\"Bw==\"}"),
+            (with(22, &[0, 0, 0]), "{\"TypeId\":\"i=0\"}"),
+            (with(23, &[3, 3, 7, 0, 0, 5, 0x80]), NESTED),
+            (with(24, &[3, 7]), "7"),
+            (with(25, &[0]), "null"),
+            (with(26, &[1, 0, 0, 0, 7]), "\"Bw==\""),
+        ] {
+            assert_eq!(json(&variant), text, "{variant:?}");
+        }
+    }
+
+    #[test]
+    fn arrays_nest_by_their_dimensions() {
+        let array =
+            |mask: u8, tail: &[u8]| json(&[&[built_in::BYTE | mask, 6, 0, 0, 0, 1, 2, 3, 4, 5, 6], tail].concat());
+        assert_eq!(array(ARRAY, &[]), "[1,2,3,4,5,6]");
+        assert_eq!(array(ARRAY | DIMENSIONS, &[2, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0]), "[[1,2,3],[4,5,6]]");
+        assert_eq!(array(ARRAY | DIMENSIONS, &[1, 0, 0, 0, 9, 0, 0, 0]), "[1,2,3,4,5,6]");
+        assert_eq!(json(&[ARRAY | 3, 0, 0, 0, 0]), "[]");
+        assert_eq!(json(&[ARRAY | 3, 255, 255, 255, 255]), "null");
+        assert_eq!(json(&[ARRAY, 3, 0, 0, 0]), "null");
+        assert_eq!(json(&[ARRAY | built_in::VARIANT, 2, 0, 0, 0, 3, 7, 1, 1]), "[7,true]");
+    }
+
+    #[test]
+    fn a_text_that_is_no_utf8_is_counted() {
+        let mut writer = ValueWriter::new();
+        writer.write_variant(&mut Vec::new(), &[12, 1, 0, 0, 0, 0xff]);
+        assert_eq!(writer.texts_replaced_count, 1);
+    }
+
+    const UNIX_EPOCH: [u8; 8] = contract::UtcTime::OPC_UA_EPOCH_TICKS.to_le_bytes();
+    // The example of Part 6 §5.2.2.6.
+    const GUID: [u8; 16] =
+        [0x91, 0x2b, 0x96, 0x72, 0x75, 0xfa, 0xe6, 0x4a, 0x8d, 0x28, 0xb4, 0x04, 0xdc, 0x7d, 0xaf, 0x63];
+    const NESTED: &str = "{\"Value\":7,\"StatusCode\":{\"Symbol\":\"BadCommunicationError\",\"Code\":2147811328}}";
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use contract::{Instant, UtcTime};
 
+use super::ModelServerConfig;
 use super::encode::{self, ModelValue};
 use crate::{MonitoredItemRequest, NodeId, Response, StatusCode, SubscriptionParameters, sequence};
 
@@ -57,6 +58,8 @@ pub(super) struct ModelSubscription {
     /// Items with values, in the order in which they got their first.
     ready: VecDeque<u32>,
     pub(super) is_late: bool,
+    /// The number of its last answer among all of the server's.
+    pub(super) served_count: u64,
     is_first_sent: bool,
     next_sequence_number: u32,
     sent: VecDeque<(u32, Bytes)>,
@@ -79,6 +82,7 @@ impl ModelSubscription {
             items_of_node: BTreeMap::new(),
             ready: VecDeque::new(),
             is_late: false,
+            served_count: 0,
             is_first_sent: false,
             next_sequence_number: first_number,
             sent: VecDeque::new(),
@@ -122,20 +126,19 @@ impl ModelSubscription {
         &mut self,
         id: u32,
         utc: UtcTime,
-        notifications_max: usize,
-        retransmissions_max: usize,
+        config: &ModelServerConfig,
         results: &[StatusCode],
     ) -> Bytes {
         self.is_first_sent = true;
         self.keep_alive_left = self.max_keep_alive_count;
-        let values = self.take_values(notifications_max);
+        let values = self.take_values(config.notifications_per_publish_max);
         self.is_late = !values.is_empty() && !self.ready.is_empty();
         let number = self.next_sequence_number;
         let message = encode::notification_message(number, utc, &values);
         if !values.is_empty() {
             self.next_sequence_number = sequence::after(number);
             self.sent.push_back((number, message.clone()));
-            while self.sent.len() > retransmissions_max.max(1) {
+            while self.sent.len() > config.retransmissions_max.max(1) {
                 self.sent.pop_front();
             }
         }

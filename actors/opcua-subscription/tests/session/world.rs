@@ -496,7 +496,7 @@ impl World {
             let handed = self.handed.pop_front().unwrap();
             self.account(&handed.publications);
             if handed.acknowledge == AcknowledgeAt::Delivered {
-                self.deliveries.push_back((self.now + Duration::from_millis(120), handed.token));
+                self.deliveries.push_back((self.now + Duration::from_millis(40), handed.token));
             }
             self.tell(Message::Accepted { token: handed.token });
         }
