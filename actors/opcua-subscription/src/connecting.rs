@@ -103,8 +103,8 @@ impl Session {
         }
         self.utc = utc;
         self.counts.disconnects += 1;
-        self.give_up_uncertain_subscriptions(now, effects);
         self.forget_requests();
+        self.give_up_uncertain_subscriptions(now, effects);
         for index in 0..self.subscriptions.len() {
             self.close_interval(index, now, effects);
         }
@@ -121,18 +121,10 @@ impl Session {
     /// A Subscription whose CreateMonitoredItems was not answered has items that we do not know of: a second call would
     /// make each value come twice.
     fn give_up_uncertain_subscriptions(&mut self, now: Instant, effects: &mut Effects<Effect>) {
-        let uncertain: Vec<usize> = self
-            .requests
-            .values()
-            .filter_map(|pending| if let Pending::CreateItems { index, .. } = pending { Some(*index) } else { None })
-            .collect();
-        for index in uncertain {
-            self.stale_subscription_ids.push(self.subscriptions[index].id);
-            self.lose_subscription(index, GapCause::ItemsUncertain, now, effects);
-        }
-        for subscription in &mut self.subscriptions {
-            if subscription.stage == Stage::Creating {
-                subscription.stage = Stage::Waiting { not_before: now };
+        for index in 0..self.subscriptions.len() {
+            if std::mem::take(&mut self.subscriptions[index].is_uncertain) {
+                self.stale_subscription_ids.push(self.subscriptions[index].id);
+                self.lose_subscription(index, GapCause::ItemsUncertain, now, effects);
             }
         }
     }
@@ -140,8 +132,20 @@ impl Session {
     /// Forgets what is under way; acknowledgements that were perhaps not read are sent again.
     fn forget_requests(&mut self) {
         for (_, pending) in std::mem::take(&mut self.requests) {
-            if let Pending::Publish { acknowledgements } = pending {
-                self.receipts.give_back(acknowledgements);
+            match pending {
+                Pending::Publish { acknowledgements } => self.receipts.give_back(acknowledgements),
+                Pending::CreateItems { index, .. } => self.subscriptions[index].is_uncertain = true,
+                Pending::CreateSubscription { index } => {
+                    self.subscriptions[index].stage = Stage::Waiting { not_before: Instant::ZERO };
+                }
+                Pending::CreateSession
+                | Pending::ActivateSession
+                | Pending::CloseSession
+                | Pending::ReadServer
+                | Pending::ReadLiveness
+                | Pending::Transfer { .. }
+                | Pending::DeleteSubscriptions
+                | Pending::Republish { .. } => {}
             }
         }
         for subscription in &mut self.subscriptions {
@@ -157,6 +161,7 @@ impl Session {
 
     /// The Session is gone although the connection is not. After the second time in a row the connection goes too.
     pub(crate) fn restart_session(&mut self, now: Instant, effects: &mut Effects<Effect>) {
+        self.forget_requests();
         self.give_up_uncertain_subscriptions(now, effects);
         self.failures_count = self.failures_count.saturating_add(1);
         if self.failures_count > 2 {

@@ -130,6 +130,8 @@ pub(crate) struct Subscription {
     /// The newest message that was taken; `None`: not known.
     pub(crate) last: Option<u32>,
     pub(crate) catch_up: CatchUp,
+    /// A call that made items was not answered, and will not be.
+    pub(crate) is_uncertain: bool,
     /// A Republish is under way.
     pub(crate) is_asking: bool,
     /// Messages that wait for one before them, the oldest first.
@@ -159,6 +161,7 @@ impl Subscription {
             retry_at: None,
             last: None,
             catch_up: CatchUp::FirstMessage,
+            is_uncertain: false,
             is_asking: false,
             held_back: VecDeque::new(),
             interval: Interval::default(),
