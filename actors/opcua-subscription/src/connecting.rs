@@ -4,7 +4,9 @@ use contract::{Effects, Instant, UtcTime};
 
 use crate::state::{Fault, Identity, Pending, Phase, Resuming, Session};
 use crate::subscription::{CatchUp, Stage, Subscription};
-use crate::{DisconnectReason, Effect, GapCause, NodeId, ReadValue, Report, Request, Response, ResumedHow, StatusCode};
+use crate::{
+    DisconnectReason, Effect, GapCause, NodeId, ReadValue, Report, Request, Response, ResumedHow, Revised, StatusCode,
+};
 
 /// Nodes of namespace 0 that are read at each connect (Part 5 §6.3, Part 6 Annex A).
 mod node {
@@ -80,13 +82,13 @@ impl Session {
         self.resuming = Resuming::New;
         let request = Request::CreateSession {
             session_name: self.name.clone(),
-            requested_session_timeout: self.session_timeout(),
+            requested_session_timeout: self.requested_session_timeout(),
         };
         self.send(request, Pending::CreateSession, effects);
     }
 
     /// Longer than the outage that is to be bridged.
-    pub(crate) fn session_timeout(&self) -> std::time::Duration {
+    fn requested_session_timeout(&self) -> std::time::Duration {
         self.limits.session_timeout.max(self.limits.outage_budget.saturating_mul(2))
     }
 
@@ -173,8 +175,12 @@ impl Session {
 
     pub(crate) fn on_create_session(&mut self, result: Result<Response, StatusCode>, effects: &mut Effects<Effect>) {
         match result {
-            Ok(Response::CreateSession { session_id, authentication_token, server_nonce, .. }) => {
+            Ok(Response::CreateSession { session_id, authentication_token, revised_session_timeout, server_nonce }) => {
                 self.counts.sessions_created += 1;
+                self.revised_timeout = revised_session_timeout;
+                let session_timeout =
+                    Revised { requested: self.requested_session_timeout(), revised: revised_session_timeout };
+                Self::report(effects, Report::SessionCreated { session_timeout });
                 let nonce = server_nonce.clone();
                 self.identity = Some(Identity { session_id, authentication_token, server_nonce });
                 self.send(Request::ActivateSession { server_nonce: nonce }, Pending::ActivateSession, effects);
@@ -386,7 +392,12 @@ impl Session {
         self.send(Request::Read { nodes }, Pending::ReadLiveness, effects);
     }
 
-    pub(crate) fn on_read_liveness(&mut self, result: Result<Response, StatusCode>, effects: &mut Effects<Effect>) {
+    pub(crate) fn on_read_liveness(
+        &mut self,
+        result: Result<Response, StatusCode>,
+        now: Instant,
+        effects: &mut Effects<Effect>,
+    ) {
         match result {
             Ok(Response::Read { values }) => {
                 for value in values {
@@ -400,13 +411,19 @@ impl Session {
             Err(StatusCode::BAD_TIMEOUT) => {
                 self.liveness_misses += 1;
                 if self.liveness_misses >= self.limits.liveness_misses_max {
-                    let silent_for = self.limits.liveness_interval.saturating_mul(self.liveness_misses);
+                    let silent_for = self.liveness_interval().saturating_mul(self.liveness_misses);
                     self.counts.silences += 1;
                     Self::report(effects, Report::Silent { silent_for });
                     self.disconnect(effects);
                 }
             }
-            Ok(_) | Err(_) => {}
+            Ok(_) => {}
+            Err(status_code) => match Self::fault(status_code) {
+                Fault::Session => self.restart_session(now, effects),
+                Fault::Connection => self.fail("Read", status_code, effects),
+                // A server that refuses to be read answers all the same.
+                Fault::Service => {}
+            },
         }
     }
 }

@@ -117,20 +117,22 @@ impl Session {
         if self.subscriptions[index].batches.is_empty() || self.requests.values().any(is_busy) {
             return;
         }
+        let publishing_interval = self.subscriptions[index].publishing_interval;
         let mut refused = Vec::new();
         while let Some(batch) = self.subscriptions[index].batches.pop_front() {
             let mut slots = Vec::with_capacity(batch.len());
             let mut items = Vec::with_capacity(batch.len());
             for slot in batch {
                 let point = &self.layout.points[slot as usize];
+                let queue_size = point.queue_size(publishing_interval, &self.limits);
                 match point.node_id.resolve(&self.namespaces) {
                     Some(node_id) => {
                         slots.push(slot);
                         items.push(MonitoredItemRequest {
                             node_id,
                             client_handle: slot,
-                            sampling_interval: point.sampling_interval,
-                            queue_size: point.queue_size,
+                            sampling_interval: point.sampling_interval(),
+                            queue_size,
                             discard_oldest: true,
                         });
                     }
@@ -221,7 +223,8 @@ impl Session {
             }
             let point = &self.layout.points[slot as usize];
             let subscription = &mut self.subscriptions[index];
-            subscription.revisions.note(point.sampling_interval, point.queue_size, result);
+            let queue_size = point.queue_size(subscription.publishing_interval, &self.limits);
+            subscription.revisions.note(point.sampling_interval(), queue_size, result);
             subscription.rejected.retain(|(rejected, _)| *rejected != slot);
         }
         let is_better = self.subscriptions[index].rejected.len() < rejected_before;
@@ -260,7 +263,10 @@ impl Session {
     }
 
     /// After a restart of ours: what the server had refused in the earlier life.
-    pub(crate) fn report_rejected_again(&self, effects: &mut Effects<Effect>) {
+    pub(crate) fn report_rejected_again(&mut self, effects: &mut Effects<Effect>) {
+        if !std::mem::take(&mut self.tells_rejected) {
+            return;
+        }
         let rejected: Vec<_> =
             self.subscriptions.iter().flat_map(|subscription| subscription.rejected.iter().copied()).collect();
         self.report_rejected(&rejected, effects);

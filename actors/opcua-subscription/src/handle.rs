@@ -85,7 +85,7 @@ impl Session {
             Pending::ActivateSession => self.on_activate_session(result, effects),
             Pending::CloseSession => self.on_close_session(effects),
             Pending::ReadServer => self.on_read_server(result, now, effects),
-            Pending::ReadLiveness => self.on_read_liveness(result, effects),
+            Pending::ReadLiveness => self.on_read_liveness(result, now, effects),
             Pending::Transfer { indexes } => self.on_transfer(&indexes, result, now, effects),
             Pending::CreateSubscription { index } => self.on_create_subscription(index, &result, now, effects),
             Pending::CreateItems { index, slots } => self.on_create_items(index, slots, result, now, effects),

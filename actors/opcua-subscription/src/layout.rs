@@ -80,8 +80,7 @@ pub enum ConfigError {
 pub(crate) struct PointPlan {
     pub(crate) node_id: NodeIdText,
     pub(crate) node_text: Arc<str>,
-    pub(crate) sampling_interval: Duration,
-    pub(crate) queue_size: u32,
+    pub(crate) sampling: Sampling,
     /// `,"name":` in [`Layout::keys`].
     pub(crate) key: (u32, u32),
     pub(crate) writer_index: u32,
@@ -123,7 +122,7 @@ pub(crate) struct Layout {
 const TEXT_BYTES_MAX: usize = 65_535;
 
 impl Layout {
-    pub(crate) fn new(config: &SessionConfig, limits: &Limits) -> Result<Self, ConfigError> {
+    pub(crate) fn new(config: &SessionConfig) -> Result<Self, ConfigError> {
         let mut data_sets: Vec<&DataSet> = config.data_sets.iter().filter(|set| !set.points.is_empty()).collect();
         data_sets.sort_by_key(|set| set.publishing_interval.unwrap_or(config.defaults.publishing_interval));
         let mut layout = Self { points: Vec::new(), writers: Vec::new(), keys: Vec::new(), names: [].into(), hash: 0 };
@@ -132,7 +131,7 @@ impl Layout {
             let writer = layout.plan_writer(config, data_set)?;
             let mut tags: Vec<&str> = data_set.points.iter().map(tag_name).collect();
             for (point, tag) in data_set.points.iter().zip(&tags) {
-                layout.plan_point(&writer, &config.defaults, limits, data_set, point)?;
+                layout.plan_point(&config.defaults, data_set, point)?;
                 names.push((writer.asset.clone(), Arc::from(*tag)));
             }
             tags.sort_unstable();
@@ -182,9 +181,7 @@ impl Layout {
 
     fn plan_point(
         &mut self,
-        writer: &WriterPlan,
         defaults: &DataSetDefaults,
-        limits: &Limits,
         data_set: &DataSet,
         point: &DataPoint,
     ) -> Result<(), ConfigError> {
@@ -201,8 +198,7 @@ impl Layout {
         self.points.push(PointPlan {
             node_id,
             node_text: point.node_id.as_str().into(),
-            sampling_interval: sampling.sampling_interval.unwrap_or_default(),
-            queue_size: queue_size(sampling, writer.publishing_interval, limits),
+            sampling,
             key: (to_u32(key_start), to_u32(self.keys.len() - key_start)),
             writer_index: to_u32(self.writers.len()),
         });
@@ -234,9 +230,11 @@ impl Layout {
             hash.add(writer.topic_name.as_bytes());
             hash.add(point.node_text.as_bytes());
             hash.add(&self.keys[point.key.0 as usize..][..point.key.1 as usize]);
-            hash.add_number(u64::from(point.queue_size));
-            for interval in [point.sampling_interval, writer.publishing_interval] {
-                hash.add_number(u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX));
+            let Sampling { sampling_interval, queue_size, update_period } = point.sampling;
+            hash.add_number(u64::from(queue_size.unwrap_or_default()));
+            for interval in [sampling_interval, update_period, Some(writer.publishing_interval)] {
+                let nanos = interval.unwrap_or_default().as_nanos();
+                hash.add_number(u64::try_from(nanos).unwrap_or(u64::MAX));
             }
         }
         hash.finish()
@@ -245,6 +243,17 @@ impl Layout {
 
 fn tag_name(point: &DataPoint) -> &str {
     if point.name.is_empty() { &point.node_id } else { &point.name }
+}
+
+impl PointPlan {
+    pub(crate) fn sampling_interval(&self) -> Duration {
+        self.sampling.sampling_interval.unwrap_or_default()
+    }
+
+    /// The queue to ask for, in a Subscription of this PublishingInterval.
+    pub(crate) fn queue_size(&self, publishing_interval: Duration, limits: &Limits) -> u32 {
+        queue_size(self.sampling, publishing_interval, limits)
+    }
 }
 
 /// A queue that bridges an outage on top of one PublishingInterval, with room for two more values.
@@ -342,7 +351,7 @@ pub(crate) mod tests {
     pub(crate) fn layout_with_key_frames(key_frame_count: u32) -> Layout {
         let mut config = config(1, 2);
         config.defaults.key_frame_count = key_frame_count;
-        Layout::new(&config, &Limits::default()).unwrap()
+        Layout::new(&config).unwrap()
     }
 
     pub(crate) fn config(assets_count: usize, tags_count: usize) -> SessionConfig {
@@ -374,9 +383,9 @@ pub(crate) mod tests {
 
     #[test]
     fn whole_data_sets_fill_equal_subscriptions() {
-        let layout = Layout::new(&config(125, 50), &Limits::default()).unwrap();
+        let layout = Layout::new(&config(125, 50)).unwrap();
         assert_eq!(sizes(&layout, 1_000), [900, 900, 900, 900, 900, 900, 850]);
-        let layout = Layout::new(&config(17, 1_000), &Limits::default()).unwrap();
+        let layout = Layout::new(&config(17, 1_000)).unwrap();
         assert_eq!(sizes(&layout, 1_000), [1_000; 17]);
     }
 
@@ -384,7 +393,7 @@ pub(crate) mod tests {
     fn a_data_set_is_divided_only_when_it_is_too_large_alone() {
         let mut config = config(3, 4);
         config.data_sets[1].points = self::config(1, 25).data_sets.remove(0).points;
-        let layout = Layout::new(&config, &Limits::default()).unwrap();
+        let layout = Layout::new(&config).unwrap();
         assert_eq!(sizes(&layout, 10), [4, 10, 10, 9]);
     }
 
@@ -392,7 +401,7 @@ pub(crate) mod tests {
     fn data_sets_of_one_publishing_interval_stand_together() {
         let mut config = config(4, 2);
         config.data_sets[1].publishing_interval = Some(Duration::from_millis(100));
-        let layout = Layout::new(&config, &Limits::default()).unwrap();
+        let layout = Layout::new(&config).unwrap();
         assert_eq!(&*layout.writers[0].asset, "a1");
         let intervals: Vec<u128> =
             layout.subscriptions(100).iter().map(|plan| plan.publishing_interval.as_millis()).collect();
@@ -416,7 +425,7 @@ pub(crate) mod tests {
         let broken = |change: fn(&mut SessionConfig)| {
             let mut config = config(2, 2);
             change(&mut config);
-            Layout::new(&config, &Limits::default()).unwrap_err().to_string()
+            Layout::new(&config).unwrap_err().to_string()
         };
         for (change, part) in [
             ((|config| config.data_sets.clear()) as fn(&mut SessionConfig), "no data points"),
@@ -437,7 +446,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_hash_changes_with_what_handles_depend_on() {
-        let hash = |config: &SessionConfig| Layout::new(config, &Limits::default()).unwrap().hash();
+        let hash = |config: &SessionConfig| Layout::new(config).unwrap().hash();
         let mut other = config(2, 2);
         assert_eq!(hash(&other), hash(&config(2, 2)));
         other.data_sets[0].points.swap(0, 1);

@@ -57,7 +57,7 @@ impl Session {
     }
 
     pub(crate) const fn unaccepted_max(&self) -> u32 {
-        self.limits.unacknowledged_notifications_max
+        self.unaccepted_max
     }
 
     /// Sends as many Publish requests as may be at the server now, with the acknowledgements that are ready.

@@ -152,6 +152,12 @@ impl Receipts {
         }
     }
 
+    /// Whether a server has forgotten a message that waits: it does not list it as unacknowledged.
+    pub(crate) fn is_any_forgotten(&self, birth: u64, is_listed: impl Fn(u32) -> bool) -> bool {
+        let ours = self.open.values().filter(|open| open.receipt.birth == birth);
+        ours.flat_map(|open| &open.receipt.sequence_numbers).any(|waiting| !is_listed(*waiting))
+    }
+
     /// Since when the values of a Subscription wait: those that it has now, and those of its earlier lives.
     pub(crate) fn waiting_since(&self, subscription_index: usize, birth: u64) -> WaitingSince {
         let mut since = WaitingSince::default();

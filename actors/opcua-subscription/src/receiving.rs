@@ -11,6 +11,8 @@ use crate::state::{Fault, Pending, Session};
 use crate::subscription::{Arrival, ArrivalKind, CatchUp, LostRun, Stage};
 use crate::{Acknowledgement, DecodeError, Effect, GapCause, Report, Request, Response, StatusCode, sequence};
 
+/// Unaccepted messages that are always allowed, so that something moves.
+const UNACCEPTED_MIN: u32 = 2;
 /// Bytes of notifications that an interval may hold before it is closed early.
 const INTERVAL_BYTES_MAX: usize = 4 << 20;
 
@@ -82,6 +84,7 @@ impl Session {
             subscription.fill_listed(response.available_sequence_numbers(), Some(number));
             subscription.end_fill();
         }
+        self.watch_retransmissions(index, response, effects);
         if message.is_keep_alive() {
             self.counts.keep_alives += 1;
             self.on_keep_alive(index, message, now, effects);
@@ -104,6 +107,23 @@ impl Session {
             if self.subscriptions[index].catch_up == CatchUp::InStep {
                 self.fill_or_give_up(index, number, now, effects);
             }
+        }
+    }
+
+    /// A server that drops what is not acknowledged gets fewer such messages to keep. One that lists nothing says nothing.
+    fn watch_retransmissions(&mut self, index: usize, response: &PublishResponse<'_>, effects: &mut Effects<Effect>) {
+        let listed = || response.available_sequence_numbers();
+        let birth = self.subscriptions[index].birth;
+        let is_forgotten = listed().next().is_some()
+            && self.receipts.is_any_forgotten(birth, |waiting| listed().any(|number| number == waiting));
+        let lowest = self.limits.publish_requests_count.min(UNACCEPTED_MIN);
+        if is_forgotten && self.unaccepted_max > lowest {
+            self.unaccepted_max = self.unaccepted_max.min(self.unaccepted_count()).saturating_sub(1).max(lowest);
+            let report = Report::RetransmissionsShort {
+                subscription_index: u32::try_from(index).unwrap_or(u32::MAX),
+                unacknowledged_notifications_max: self.unaccepted_max,
+            };
+            Self::report(effects, report);
         }
     }
 

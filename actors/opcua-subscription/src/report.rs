@@ -19,6 +19,19 @@ pub enum Report {
         /// Subscriptions that must be made anew.
         subscriptions_new_count: u32,
     },
+    /// A Session was made.
+    SessionCreated {
+        /// How long the server keeps it without hearing of it; less than the outage budget loses Subscriptions.
+        session_timeout: Revised<Duration>,
+    },
+    /// The server forgot a NotificationMessage that was not acknowledged: fewer are left unacknowledged from here on, so that a
+    /// kill loses none.
+    RetransmissionsShort {
+        /// The Subscription's number in the plan.
+        subscription_index: u32,
+        /// Unacknowledged messages that are allowed from here on.
+        unacknowledged_notifications_max: u32,
+    },
     /// The connection is gone.
     Disconnected {
         /// Why.

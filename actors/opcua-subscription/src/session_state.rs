@@ -21,6 +21,8 @@ pub struct SessionState {
     pub authentication_token: NodeId,
     /// What the next ActivateSession request has to sign.
     pub server_nonce: Bytes,
+    /// As revised by the server.
+    pub session_timeout: Duration,
     /// MonitoredItems in a Subscription at most: what the plan below was made with.
     pub items_per_subscription: u32,
     /// A hash over tags, their order and their Subscriptions. Another one means that client handles have another
@@ -85,6 +87,7 @@ impl SessionState {
         put_node_id(&mut out, &self.session_id);
         put_node_id(&mut out, &self.authentication_token);
         put_bytes(&mut out, &self.server_nonce);
+        put_duration(&mut out, self.session_timeout);
         out.extend_from_slice(&self.items_per_subscription.to_le_bytes());
         out.extend_from_slice(&self.layout_hash.to_le_bytes());
         put_length(&mut out, self.subscriptions.len());
@@ -119,8 +122,7 @@ impl SubscriptionState {
         out.extend_from_slice(&self.subscription_index.to_le_bytes());
         put_optional(out, self.subscription_id);
         out.extend_from_slice(&self.birth.to_le_bytes());
-        let nanos = u64::try_from(self.publishing_interval.as_nanos()).unwrap_or(u64::MAX);
-        out.extend_from_slice(&nanos.to_le_bytes());
+        put_duration(out, self.publishing_interval);
         out.extend_from_slice(&self.max_keep_alive_count.to_le_bytes());
         put_optional(out, self.last_sequence_number);
         out.extend_from_slice(&self.complete_until.ticks().to_le_bytes());
@@ -132,6 +134,11 @@ impl SubscriptionState {
             out.extend_from_slice(&status_code.0.to_le_bytes());
         }
     }
+}
+
+fn put_duration(out: &mut Vec<u8>, duration: Duration) {
+    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    out.extend_from_slice(&nanos.to_le_bytes());
 }
 
 fn put_optional(out: &mut Vec<u8>, number: Option<u32>) {
@@ -250,6 +257,7 @@ impl<'a> Reader<'a> {
         let session_id = self.node_id()?;
         let authentication_token = self.node_id()?;
         let server_nonce = Bytes::copy_from_slice(self.bytes()?);
+        let session_timeout = Duration::from_nanos(self.u64()?);
         let items_per_subscription = self.u32()?;
         let layout_hash = self.u64()?;
         let mut subscriptions = Vec::new();
@@ -260,6 +268,7 @@ impl<'a> Reader<'a> {
             session_id,
             authentication_token,
             server_nonce,
+            session_timeout,
             items_per_subscription,
             layout_hash,
             subscriptions,
@@ -280,6 +289,7 @@ mod tests {
                 .unwrap(),
             authentication_token: NodeId { namespace_index: 0, identifier: Identifier::Opaque([1, 2, 3].into()) },
             server_nonce: Bytes::from_static(&[7; 32]),
+            session_timeout: Duration::from_mins(10),
             items_per_subscription: 1_000,
             layout_hash: 0x0123_4567_89ab_cdef,
             subscriptions: vec![SubscriptionState {

@@ -57,6 +57,12 @@ pub struct Session {
     pub(crate) numbers: SeededNumbers,
     /// The newest date that a message carried.
     pub(crate) utc: UtcTime,
+    /// As revised by the server.
+    pub(crate) revised_timeout: Duration,
+    /// An earlier life's rejected tags are still to be told.
+    pub(crate) tells_rejected: bool,
+    /// Unaccepted NotificationMessages that this server keeps: the configured limit, or less once it has dropped some.
+    pub(crate) unaccepted_max: u32,
     /// How far the server's clock is ahead of ours.
     pub(crate) server_clock_ahead_ticks: i64,
     pub(crate) counts: SessionCounts,
@@ -129,7 +135,7 @@ impl Session {
     /// What is wrong with the configuration, for the operator.
     pub fn new(config: &SessionConfig, limits: Limits, seed: u64) -> Result<Self, ConfigError> {
         check_limits(config, &limits)?;
-        let layout = Layout::new(config, &limits)?;
+        let layout = Layout::new(config)?;
         let mut numbers = SeededNumbers::new(seed);
         let items_per_subscription = limits.items_per_subscription;
         Ok(Self {
@@ -159,6 +165,9 @@ impl Session {
             publish_failures_count: 0,
             numbers,
             utc: UtcTime::default(),
+            revised_timeout: Duration::MAX,
+            tells_rejected: false,
+            unaccepted_max: limits.unacknowledged_notifications_max,
             server_clock_ahead_ticks: 0,
             counts: SessionCounts::default(),
             limits,
@@ -183,6 +192,7 @@ impl Session {
             authentication_token: saved.authentication_token,
             server_nonce: saved.server_nonce,
         });
+        self.revised_timeout = saved.session_timeout;
         let plans = self.layout.subscriptions(saved.items_per_subscription.clamp(1, 100_000));
         let fits = saved.layout_hash == self.layout.hash()
             && saved.subscriptions.iter().all(|subscription| (subscription.subscription_index as usize) < plans.len());
@@ -191,6 +201,7 @@ impl Session {
                 saved.subscriptions.iter().filter_map(|saved| saved.subscription_id).collect();
             return;
         }
+        self.tells_rejected = true;
         self.items_per_subscription = saved.items_per_subscription;
         self.subscriptions = plans.into_iter().map(Subscription::new).collect();
         for saved in saved.subscriptions {
@@ -218,6 +229,7 @@ impl Session {
             session_id: identity.session_id.clone(),
             authentication_token: identity.authentication_token.clone(),
             server_nonce: identity.server_nonce.clone(),
+            session_timeout: self.revised_timeout,
             items_per_subscription: self.items_per_subscription,
             layout_hash: self.layout.hash(),
             subscriptions,
@@ -254,7 +266,7 @@ impl Session {
         self.next_request_handle = request_handle.checked_add(1).unwrap_or(1);
         let timeout = match &pending {
             Pending::Publish { .. } => None,
-            Pending::ReadLiveness => Some(self.limits.liveness_interval.min(self.limits.request_timeout)),
+            Pending::ReadLiveness => Some(self.liveness_interval().min(self.limits.request_timeout)),
             Pending::CreateSession
             | Pending::ActivateSession
             | Pending::CloseSession

@@ -33,8 +33,13 @@ impl Session {
     /// When the server is to be asked whether it is there; `None` while it is being asked.
     fn liveness_due(&self) -> Option<Instant> {
         let is_asking = self.requests.values().any(|pending| matches!(pending, Pending::ReadLiveness));
-        let wait = self.limits.liveness_interval.saturating_mul(self.liveness_misses + 1);
+        let wait = self.liveness_interval().saturating_mul(self.liveness_misses + 1);
         (!is_asking).then_some(self.heard_at + wait)
+    }
+
+    /// How long nothing may be heard before the server is asked; well within what keeps the Session alive.
+    pub(crate) fn liveness_interval(&self) -> Duration {
+        self.limits.liveness_interval.min((self.revised_timeout / 3).max(Duration::from_millis(100)))
     }
 
     /// When all Subscriptions together will have been silent for too long: the connection is dead. Silence counts only

@@ -247,6 +247,38 @@ fn a_retransmission_queue_of_one_makes_a_named_loss() {
 }
 
 #[test]
+fn a_server_that_forgets_what_is_not_acknowledged_gets_less_to_keep() {
+    let mut scenario = Scenario::new(25);
+    scenario.server.retransmissions_max = 2;
+    let mut world = World::new(scenario);
+    world.run_for(5 * SECOND);
+    world.is_stalled = true;
+    world.run_for(10 * SECOND);
+    let short = |report: &Report| matches!(report, Report::RetransmissionsShort { .. });
+    assert!(world.reports.iter().any(short));
+    world.is_stalled = false;
+    world.run_for(5 * SECOND);
+    world.is_stalled = true;
+    world.run_for(10 * SECOND);
+    assert!(world.counter("unaccepted_notification_messages") < 8);
+    world.heal_and_check();
+    assert_eq!(world.lost_count(), 0);
+}
+
+#[test]
+fn a_session_with_a_short_timeout_is_kept_alive_while_nothing_is_published() {
+    let mut scenario = Scenario::new(26);
+    scenario.server.session_timeout_max = 3 * SECOND;
+    let mut world = World::new(scenario);
+    world.run_for(5 * SECOND);
+    world.is_stalled = true;
+    world.run_for(30 * SECOND);
+    world.heal_and_check();
+    assert_eq!(resumed(&world), [ResumedHow::New]);
+    assert_eq!(world.lost_count(), 0);
+}
+
+#[test]
 fn sequence_numbers_go_on_with_one_after_the_largest() {
     let mut scenario = Scenario::new(19);
     scenario.server.first_sequence_number = u32::MAX - 5;

@@ -602,6 +602,8 @@ fn names(report: &Report, (asset, tag): &TagName, at: UtcTime) -> bool {
             *lost.asset == **asset && *lost.tag == **tag && lost.from.is_none_or(|from| from <= at) && at <= lost.until
         }),
         Report::Resumed { .. }
+        | Report::SessionCreated { .. }
+        | Report::RetransmissionsShort { .. }
         | Report::Disconnected { .. }
         | Report::ServiceFailed { .. }
         | Report::SubscriptionCreated { .. }
