@@ -347,3 +347,143 @@ fn write_object(builder: &mut PublicationBuilder<'_>, values: &mut ValueWriter, 
     }
     builder.put_byte(b'}');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binary::notification::PublishResponse;
+    use crate::interval::Collector;
+    use crate::layout::tests::config;
+    use crate::model_server::encode::{ModelValue, notification_message, publish_response};
+    use crate::subscription::{Arrival, ArrivalKind};
+    use crate::{Conflate, DataSetDefaults};
+
+    const START: UtcTime = UtcTime::from_ticks(17_954_352_000_000_000);
+
+    struct Bench {
+        layout: Layout,
+        slots: Slots,
+        writer: MessageWriter,
+        interval: Interval,
+    }
+
+    impl Bench {
+        fn new(defaults: DataSetDefaults, limits: Limits) -> Self {
+            let mut config = config(2, 2);
+            config.defaults = defaults;
+            let layout = Layout::new(&config).unwrap();
+            let writer = MessageWriter::new(&config, &layout, &limits);
+            Self { slots: Slots::new(&layout), layout, writer, interval: Interval::default() }
+        }
+
+        fn all(limits: Limits) -> Self {
+            Self::new(DataSetDefaults { conflate: Conflate::All, ..DataSetDefaults::default() }, limits)
+        }
+
+        /// One NotificationMessage is one interval.
+        fn write(&mut self, sequence_number: u32, values: &[(u32, ModelValue)]) -> Vec<Publication> {
+            let message = notification_message(sequence_number, START, values);
+            let arrival = Arrival {
+                sequence_number,
+                publish_time: START,
+                body: publish_response(1, &[], false, &message, &[]),
+                kind: ArrivalKind::Published { more_notifications: false },
+                received_utc: START,
+            };
+            let mut collector = Collector::new(&self.layout, &mut self.slots, (0, 4), &mut self.interval, &arrival);
+            PublishResponse::read(&arrival.body).unwrap().message.visit(&mut collector).unwrap();
+            self.interval.sequence_numbers.push(sequence_number);
+            let identity = IntervalIdentity { birth: 1, run: (0, 4), now: Instant::ZERO };
+            let mut publications = Vec::new();
+            let Self { layout, slots, writer, interval } = self;
+            writer.close_interval(layout, slots, interval, identity, |written| publications.push(written.publication));
+            publications
+        }
+    }
+
+    fn payloads(publications: &[Publication]) -> Vec<String> {
+        publications.iter().map(|made| String::from_utf8(made.payload().to_vec()).unwrap()).collect()
+    }
+
+    fn number(value: u64, millis: u64) -> ModelValue {
+        ModelValue::number(value, START.saturating_add(Duration::from_millis(millis)))
+    }
+
+    #[test]
+    fn a_message_is_what_azure_iot_operations_writes() {
+        let mut bench = Bench::all(Limits::default());
+        let bad = ModelValue {
+            variant: bytes::Bytes::new(),
+            status_code: StatusCode::BAD_COMMUNICATION_ERROR,
+            ..number(0, 4)
+        };
+        let undated = ModelValue { source_timestamp: None, ..ModelValue::double(21.5, START) };
+        let publications =
+            bench.write(1, &[(2, undated), (1, number(7, 1)), (0, bad), (1, number(8, 2)), (1, number(9, 3))]);
+        assert_eq!(
+            payloads(&publications),
+            [
+                r#"{"tag0":{"Value":21.5}}"#,
+                concat!(
+                    r#"{"tag0":{"SourceTimestamp":"2026-11-23T12:00:00.0040000Z","Value":null,"#,
+                    r#""StatusCode":{"Symbol":"BadCommunicationError","Code":2147811328}},"#,
+                    r#""tag1":[{"SourceTimestamp":"2026-11-23T12:00:00.0010000Z","Value":7},"#,
+                    r#"{"SourceTimestamp":"2026-11-23T12:00:00.0020000Z","Value":8},"#,
+                    r#"{"SourceTimestamp":"2026-11-23T12:00:00.0030000Z","Value":9}]}"#
+                ),
+            ]
+        );
+        assert_eq!(publications[0].topic_name_str(), "plant/data/a1");
+        assert_eq!(publications.iter().map(Publication::points_count).collect::<Vec<_>>(), [1, 4]);
+    }
+
+    #[test]
+    fn a_value_that_is_too_large_is_null_with_a_reason() {
+        let mut bench = Bench::all(Limits { value_bytes_max: 64, ..Limits::default() });
+        let publications = bench.write(1, &[(0, ModelValue::text(&"x".repeat(100), START)), (1, number(1, 0))]);
+        let payload = &payloads(&publications)[0];
+        assert!(payload.contains(r#""Value":null,"StatusCode":{"Symbol":"BadEncodingLimitsExceeded""#), "{payload}");
+        assert!(payload.contains(r#""Value":1}"#), "{payload}");
+        assert_eq!(bench.writer.counts().values_too_large, 1);
+    }
+
+    #[test]
+    fn a_message_that_is_full_is_followed_by_another() {
+        let mut bench = Bench::all(Limits { payload_bytes_max: 1_024, ..Limits::default() });
+        let values: Vec<(u32, ModelValue)> =
+            (0..100).map(|value| (u32::from(value % 2 == 1), number(value, value))).collect();
+        let publications = bench.write(1, &values);
+        assert!(publications.len() > 5);
+        let mut seen: [Vec<u64>; 2] = Default::default();
+        for payload in payloads(&publications) {
+            assert!(payload.len() < 1_200);
+            let tags: serde_json::Value = serde_json::from_str(&payload).unwrap();
+            for (tag, values) in tags.as_object().unwrap() {
+                let one = [values.clone()];
+                let values = values.as_array().map_or(one.as_slice(), Vec::as_slice);
+                seen[usize::from(tag == "tag1")].extend(values.iter().map(|value| value["Value"].as_u64().unwrap()));
+            }
+        }
+        assert_eq!(seen[0], (0..50).map(|value| 2 * value).collect::<Vec<_>>());
+        assert_eq!(seen[1], (0..50).map(|value| 2 * value + 1).collect::<Vec<_>>());
+        let mut properties: Vec<&[u8]> = publications.iter().map(Publication::properties).collect();
+        properties.dedup();
+        assert_eq!(properties.len(), publications.len(), "each part has an id of its own");
+        assert_eq!(bench.writer.counts().points, 100);
+    }
+
+    #[test]
+    fn a_key_frame_repeats_what_did_not_change() {
+        let mut bench =
+            Bench::new(DataSetDefaults { key_frame_count: 2, ..DataSetDefaults::default() }, Limits::default());
+        let tags = |publications: &[Publication]| {
+            let payload = &payloads(publications)[0];
+            (payload.contains("tag0"), payload.contains("tag1"))
+        };
+        // What was never received is in no key frame.
+        assert_eq!(tags(&bench.write(1, &[(0, number(1, 0))])), (true, false));
+        assert_eq!(tags(&bench.write(2, &[(1, number(2, 0))])), (false, true));
+        assert_eq!(tags(&bench.write(3, &[(1, number(3, 0))])), (true, true));
+        assert_eq!(tags(&bench.write(4, &[(0, number(4, 0))])), (true, false));
+    }
+}
