@@ -179,6 +179,11 @@ impl ModelServer {
         (self.subscriptions.len(), self.subscriptions.values().map(|subscription| subscription.items.len()).sum())
     }
 
+    /// NotificationMessages that were sent and not acknowledged.
+    pub fn unacknowledged_count(&self) -> usize {
+        self.subscriptions.values().map(|subscription| subscription.available_sequence_numbers().len()).sum()
+    }
+
     /// Takes a request.
     pub fn request(
         &mut self,

@@ -33,6 +33,9 @@ fn a_connection_may_break_before_any_message() {
             if reactivation || transfer {
                 assert_eq!(world.lost_count(), 0, "before message {drop_before}");
             }
+            if reactivation {
+                assert_eq!(world.server.unacknowledged_count(), 0, "before message {drop_before}");
+            }
             drop_before += 1;
         }
         assert!(drop_before > 60, "{drop_before}");

@@ -1,5 +1,6 @@
 //! One Session against the model server on virtual time.
 
 mod behaviour;
+mod by_hand;
 mod faults;
 mod world;
