@@ -14,7 +14,7 @@
 //! | `core_loop.rs` | turn, panic, stop, park |
 //! | `timers.rs` | two timers a core: the next thing due, and the guard behind it |
 //! | `shells.rs` | tasks beside the actors: counted, timed, their panics contained |
-//! | `local_bell.rs` | wakes the loop from its own thread, without atomics |
+//! | `local_bell.rs`, `local_channel.rs` | wakes the loop from its own thread, and carries values to it, without atomics |
 //! | `supervisor.rs` | what follows a panic; the one place that can stop everything |
 //! | `watchdog.rs` | waits for the cores to end, and wakes one that sleeps on work |
 //! | `stop.rs` | the cooperative stop and its time limit |
@@ -39,6 +39,7 @@ mod core_loop;
 mod executors;
 mod lane;
 mod local_bell;
+mod local_channel;
 mod preflight;
 mod shells;
 mod stats;
@@ -54,6 +55,7 @@ pub use core::{BoxError, Core, CoreContext, CoreFactory, LocalFuture, Turn};
 pub use executors::{ExecutorSpec, Executors, StartError};
 pub use lane::{Lane, LaneContext, LaneError, LaneSpec};
 pub use local_bell::LocalBell;
+pub use local_channel::{LocalReceiver, LocalSender, local_channel};
 pub use preflight::{MachineFacts, PreflightError, preflight};
 pub use shells::ShellLimit;
 pub use stats::{ExecutorStats, Stall};
