@@ -12,12 +12,17 @@
 //! | `record.rs` | a publication with its place in a partition's log |
 //! | `log.rs` | what a partition asks of its log, and what the log answers |
 //! | `credit.rs` | how much a receiver has allowed a sender to have under way |
+//! | `subscription.rs` | what a connection asks of partitions for its client |
+//! | `delivery.rs` | one record on its way from a partition to a subscriber |
+//! | `acknowledge.rs` | what a publisher's acknowledgement waits for, and why a partition refuses |
 //! | `ledger.rs` | the conservation law: accepted = delivered + filtered + expired + dropped + queued |
 //! | `partition_hash.rs` | which partition owns a Topic Name |
 //! | `observation.rs` | latencies and counters on their way to telemetry |
 
+mod acknowledge;
 mod actor;
 mod credit;
+mod delivery;
 mod effects;
 mod identifiers;
 mod ledger;
@@ -28,10 +33,13 @@ mod publication;
 mod publication_builder;
 mod record;
 mod record_header;
+mod subscription;
 mod time;
 
+pub use acknowledge::{Acknowledge, Refusal};
 pub use actor::Actor;
 pub use credit::Credit;
+pub use delivery::{Delivery, DeliveryNumber, DeliveryOutcome};
 pub use effects::Effects;
 pub use identifiers::{
     BatchId, ConnectionAddress, CoreIndex, Epoch, FlowIndex, HubPartitionIndex, Offset, PartitionIndex, PublishToken,
@@ -45,4 +53,5 @@ pub use publication::{Publication, RecordError};
 pub use publication_builder::{PublicationArena, PublicationBuilder, PublicationDraft};
 pub use record::{Event, EventId, Record};
 pub use record_header::{MESSAGE_EXPIRY_NEVER, QoS, RECORD_PREFIX_BYTES, RECORD_VERSION};
+pub use subscription::{RetainHandling, SubscribeResult, SubscribeToken, SubscriptionRequest};
 pub use time::{Instant, UtcTime};

@@ -1,1 +1,7 @@
-//! mqtt-connection: to be written.
+//! One MQTT client: its packets, its in-flight window.
+
+mod effect;
+mod message;
+
+pub use effect::{Effect, EndReason};
+pub use message::Message;
