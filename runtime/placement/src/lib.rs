@@ -21,7 +21,8 @@ mod source;
 pub use finding::{Finding, Position, ProfileError};
 pub use machine::{Cpu, MachineError, MachineFacts};
 pub use plan::{
-    Fold, MemoryBound, Plan, PlanError, PlannedActor, PlannedCore, PlannedExecutor, PlannedLane, SiteCounts, Warning,
+    Fold, MemoryBound, Plan, PlanError, PlannedActor, PlannedCore, PlannedExecutor, PlannedLane, SiteCounts,
+    TooFewCores, Warning,
 };
 pub use profile::{
     BrokerProfile, Commit, Compression, CoreClass, CoresLeft, DataflowProfile, EgressProfile, ExecutorProfile,

@@ -30,7 +30,7 @@ pub(super) fn fold_text(profile: &Profile, cpus: &[usize]) -> String {
     };
     let mapping: Vec<String> = used.iter().map(of_cpu).collect();
     let cores_word = if used.len() == 1 { "core" } else { "cores" };
-    format!("folded onto {} {cores_word} ({}): {}", used.len(), list_text(used), mapping.join(", "))
+    format!("folded onto {} {cores_word} ({}): {}", used.len(), list_text(used), mapping.join("; "))
 }
 
 /// The share of a core's work that a profile's core stands for: only the ratios count. They follow where the time of

@@ -1,8 +1,11 @@
 //! A plan: which actor sits on which processor of this machine, what it may take, and what does not fit.
 
+mod drawing;
 mod fold;
+mod lines;
 mod memory_bound;
 mod resolve;
+mod table;
 mod warning;
 
 use std::fmt;
@@ -10,7 +13,7 @@ use std::fmt;
 use telemetry::ActorKind;
 
 pub use memory_bound::{MemoryBound, SiteCounts};
-pub use resolve::PlanError;
+pub use resolve::{PlanError, TooFewCores};
 pub use warning::Warning;
 
 use crate::machine::MachineFacts;
@@ -101,11 +104,11 @@ pub struct PlannedCore {
 }
 
 impl PlannedLane {
-    /// Its thread's name, at most 15 bytes.
+    /// Its name, that of its kind, with a number behind all but the first.
     pub fn name(&self) -> String {
         match self.instance {
             0 => self.kind.name().to_owned(),
-            instance => format!("{}-{instance}", self.kind.name().trim_end_matches("-lane")),
+            instance => format!("{}-{instance}", self.kind.name()),
         }
     }
 }
@@ -141,9 +144,24 @@ impl Plan {
         self.lanes.iter().filter(|lane| lane.kind == kind).nth(wanted).expect("every kind of lane has a place")
     }
 
+    /// How many places a kind has: instances are dealt to them in turn.
+    pub fn places_count(&self, kind: ActorKind) -> usize {
+        self.places[position(kind)].len()
+    }
+
     /// What all limits together may take at a site with so many servers and destinations.
     pub fn memory_at(&self, site: SiteCounts) -> MemoryBound {
         MemoryBound::new(&self.profile, &self.executors, site)
+    }
+
+    /// The plan as a table for people.
+    pub fn table(&self) -> String {
+        table::table(self)
+    }
+
+    /// The plan as a drawing: one SVG document, readable on light and on dark ground.
+    pub fn svg(&self) -> String {
+        drawing::svg(self)
     }
 }
 

@@ -8,7 +8,7 @@ use super::fold::{fold, fold_text};
 use super::memory_bound::{MemoryBound, SiteCounts};
 use super::{Fold, Plan, PlannedActor, PlannedCore, PlannedExecutor, PlannedLane, warning};
 use crate::machine::{Cpu, MachineFacts};
-use crate::profile::{CoresLeft, LaneKind, Profile, ProfileCore, Selector};
+use crate::profile::{CoresLeft, LaneKind, Profile, Selector};
 
 /// Why a profile cannot be placed on a machine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,26 +21,9 @@ pub enum PlanError {
         /// The copies asked for.
         factor: u8,
     },
-    /// The profile names cores that the machine, or this process's share of it, does not have.
-    #[error(
-        "profile {profile} needs {needed_count} cores, and this process may use {usable_count} processors ({usable_text}) of \
-         {online_count}:\n{}\nUse a smaller profile, or --fold, which maps several of its cores onto one",
-        .misfits.iter().map(|misfit| format!("  {misfit}")).collect::<Vec<_>>().join("\n")
-    )]
-    TooFewCores {
-        /// The profile.
-        profile: String,
-        /// Its cores.
-        needed_count: usize,
-        /// Processors that the process may use.
-        usable_count: usize,
-        /// Their numbers.
-        usable_text: String,
-        /// Processors that are online.
-        online_count: usize,
-        /// One line for each core without a processor.
-        misfits: Vec<String>,
-    },
+    /// The profile names processors that the machine, or this process's share of it, does not have.
+    #[error(transparent)]
+    TooFewCores(#[from] Box<TooFewCores>),
     /// Two cores of the profile name one processor in two ways.
     #[error(
         "cores {first} and {second} of profile {profile} are both cpu {cpu} of this machine: change the place of one"
@@ -60,6 +43,32 @@ pub enum PlanError {
     NoProcessor,
 }
 
+/// A profile of more processors than the process may use: what it names, what there is, and what finds no place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "profile {profile} needs {needed_count} processors{left_text}, and this process may use {usable_count} \
+     ({usable_text}) on {physical_count} physical cores, of {online_count} that are online. Without a processor: \
+     {misfits}. Use a smaller profile, or --fold, which maps several of its cores onto one"
+)]
+pub struct TooFewCores {
+    /// The profile.
+    pub profile: String,
+    /// The processors that it names, one for each of its cores.
+    pub needed_count: usize,
+    /// Processors that the process may use.
+    pub usable_count: usize,
+    /// Their numbers.
+    pub usable_text: String,
+    /// Processors that are online.
+    pub online_count: usize,
+    /// The physical cores that the usable processors are on.
+    pub physical_count: usize,
+    /// What the profile leaves to the system; empty where that is nothing.
+    pub left_text: String,
+    /// The profile's cores without a processor, with the places that they name.
+    pub misfits: String,
+}
+
 pub(super) fn resolve(profile: &Profile, facts: &MachineFacts, may_fold: Fold) -> Result<Plan, PlanError> {
     let factor = profile.broker.backend_redundancy_factor;
     if factor > 1 {
@@ -75,7 +84,7 @@ pub(super) fn resolve(profile: &Profile, facts: &MachineFacts, may_fold: Fold) -
         .iter()
         .zip(&selected)
         .filter(|(_, cpu)| cpu.is_none())
-        .map(|(core, _)| misfit_text(core, facts, &usable))
+        .map(|(core, _)| format!("{} ({})", core.name, core.selector))
         .collect();
     let (cpus, folded) = if misfits.is_empty() {
         let cpus: Vec<usize> = selected.into_iter().flatten().collect();
@@ -86,14 +95,7 @@ pub(super) fn resolve(profile: &Profile, facts: &MachineFacts, may_fold: Fold) -
         let text = fold_text(profile, &cpus);
         (cpus, Some(text))
     } else {
-        return Err(PlanError::TooFewCores {
-            profile: profile.name.clone(),
-            needed_count: profile.cores.len(),
-            usable_count: facts.cpus.len(),
-            usable_text: list_text(facts.cpus.iter().map(|cpu| cpu.number)),
-            online_count: facts.online_count,
-            misfits,
-        });
+        return Err(Box::new(too_few_cores(profile, facts, misfits.join(", "))).into());
     };
     Ok(place(profile, facts, &cpus, folded))
 }
@@ -127,18 +129,23 @@ fn select(usable: &[&Cpu], selector: Selector) -> Option<usize> {
     found.map(|cpu| cpu.number)
 }
 
-fn misfit_text(core: &ProfileCore, facts: &MachineFacts, usable: &[&Cpu]) -> String {
-    let is_left = matches!(core.selector, Selector::Cpu(number) if facts.cpus.iter().any(|cpu| cpu.number == number));
-    let reason = if is_left {
-        "`cores_left` of [system] leaves it to the system".to_owned()
-    } else {
-        let left_count = facts.cpus.len() - usable.len();
-        let left_text =
-            if left_count == 0 { String::new() } else { format!(" ({left_count} more are left to the system)") };
-        let physical_count = usable.iter().filter(|cpu| cpu.sibling == 0).count();
-        format!("there are {} processors on {physical_count} physical cores{left_text}", usable.len())
+fn too_few_cores(profile: &Profile, facts: &MachineFacts, misfits: String) -> TooFewCores {
+    let left_text = match &profile.cores_left {
+        CoresLeft::Count(0) => String::new(),
+        CoresLeft::Count(count) => format!(" and leaves {count} physical cores to the system"),
+        CoresLeft::Cpus(cpus) if cpus.is_empty() => String::new(),
+        CoresLeft::Cpus(cpus) => format!(" and leaves cpu {} to the system", list_text(cpus.iter().copied())),
     };
-    format!("core {}: no processor for `{}`; {reason}", core.name, core.selector)
+    TooFewCores {
+        profile: profile.name.clone(),
+        needed_count: profile.cores.len(),
+        usable_count: facts.cpus.len(),
+        usable_text: list_text(facts.cpus.iter().map(|cpu| cpu.number)),
+        online_count: facts.online_count,
+        physical_count: facts.physical_cores_count(),
+        left_text,
+        misfits,
+    }
 }
 
 fn refuse_same_place(profile: &Profile, cpus: &[usize]) -> Result<(), PlanError> {

@@ -68,6 +68,14 @@ enum CommitPolicy {
 }
 
 impl LogProfile {
+    /// What an acknowledgement waits for with this engine: one in memory has nothing to sync.
+    pub fn effective_commit(&self) -> Commit {
+        match self.engine {
+            LogEngine::Memory => Commit::None,
+            LogEngine::Disk => self.commit,
+        }
+    }
+
     pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
         let mut table = reader.table("log");
         let policies =
