@@ -104,7 +104,7 @@ impl Batch {
             bytes: BATCH_OVERHEAD_BYTES + events.iter().map(encoded_bytes_max).sum::<usize>(),
             closed_at: self.closed_at,
             sent_count: 0,
-            parked: false,
+            parked: self.parked,
         };
         let [first_id, second_id] = ids;
         Some([part(first_id, first), part(second_id, second)])

@@ -64,7 +64,7 @@ pub enum Report {
     /// The route is parked: a person must look. Nothing is lost, and it is tried again now and then. Told once until
     /// [`Report::RouteRestored`].
     RouteParked(Failure),
-    /// A parked route carries batches again.
+    /// A parked route carries batches again, or nothing parked is left.
     RouteRestored,
     /// This event is given up.
     DeadLetter {

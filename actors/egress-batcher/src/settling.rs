@@ -36,13 +36,10 @@ impl EgressBatcher {
     fn settle_accepted(&mut self, batch: &Batch, now: Instant, effects: &mut Effects<Effect>) {
         let was_parked = self.is_parked();
         self.route.accepted();
-        if batch.parked {
-            self.parked_batches_count -= 1;
-        }
+        self.forget(batch);
         if was_parked && !self.is_parked() {
             effects.push(Effect::Report(Report::RouteRestored));
         }
-        self.forget(batch);
         self.ledger.delivered += batch.events.len() as u64;
         batch.observe_accepted(now, effects);
         effects.push(Effect::Settled(settlements(&batch.events)));
@@ -100,17 +97,17 @@ impl EgressBatcher {
 
     /// Puts the halves of a batch that is too large in its place; an event that is too large alone is given up.
     fn split_or_give_up(&mut self, index: usize, batch: &Batch, effects: &mut Effects<Effect>) {
-        if batch.parked {
-            self.parked_batches_count -= 1;
-        }
         let ids = [self.batch_ids.give(), self.batch_ids.give()];
         if let Some([first, second]) = batch.split(ids) {
             self.sends.split += 1;
+            // Both halves are parked where the whole was.
+            self.parked_batches_count += usize::from(batch.parked);
             let closed = &mut self.hub_partitions[index].queue.closed;
             closed.push_front(second);
             closed.push_front(first);
             return;
         }
+        let was_parked = self.is_parked();
         self.forget(batch);
         self.ledger.drop_records(DropReason::DeadLetter, batch.events.len() as u64);
         for event in batch.events.iter() {
@@ -118,9 +115,14 @@ impl EgressBatcher {
             effects.push(Effect::Report(Report::DeadLetter { id: event.id, size_bytes }));
         }
         effects.push(Effect::DeadLettered(settlements(&batch.events)));
+        if was_parked && !self.is_parked() {
+            effects.push(Effect::Report(Report::RouteRestored));
+        }
     }
 
+    /// Lets go of a batch whose events are settled.
     fn forget(&mut self, batch: &Batch) {
+        self.parked_batches_count -= usize::from(batch.parked);
         self.pending_count -= batch.events.len();
         self.pending_bytes -= batch.publication_bytes();
     }
@@ -252,6 +254,23 @@ mod tests {
         assert!(matches!(batcher.settle(others[0].batch_id, Outcome::Accepted)[..], [Effect::Settled(_)]));
         batcher.advance_ms(60_000);
         assert_eq!(sent(&batcher.timeout())[0].batch_id, send.batch_id);
+    }
+
+    #[test]
+    fn a_parked_batch_that_is_too_large_after_all_restores_the_route_with_its_last_part() {
+        let mut batcher = Batcher::open(1);
+        batcher.publish([event(0, 1, "k"), event(0, 2, "k")]);
+        let send = batcher.advance_and_send(100).remove(0);
+        batcher.settle(send.batch_id, Outcome::Failed(Failure::Refused));
+        batcher.advance_ms(60_000);
+        let again = sent(&batcher.timeout()).remove(0);
+        let first = sent(&batcher.settle(again.batch_id, Outcome::Failed(Failure::SizeExceeded))).remove(0);
+        let effects = batcher.settle(first.batch_id, Outcome::Failed(Failure::SizeExceeded));
+        assert!(!effects.contains(&Effect::Report(Report::RouteRestored)), "the other half is parked still");
+        let second = sent(&effects).remove(0);
+        let effects = batcher.settle(second.batch_id, Outcome::Failed(Failure::SizeExceeded));
+        assert_eq!(effects.last(), Some(&Effect::Report(Report::RouteRestored)));
+        assert!(batcher.actor.ledger().balances(0));
     }
 
     #[test]
