@@ -84,7 +84,7 @@ fn shares(places: &[u32], places_count: usize) -> String {
     if places.len() == places_count {
         return "(all)".to_owned();
     }
-    format!("({} of every {places_count}, from {})", places.len(), numbers(places))
+    format!("{} of each {places_count}", numbers(places))
 }
 
 /// The machine in one line.
@@ -226,7 +226,8 @@ mod tests {
         assert_eq!(numbers(&[0, 2]), "0, 2");
         assert_eq!(numbers(&[0, 2, 4, 6, 8, 10]), "0, 2, 4, 6 .. 10 (6 actors)");
         assert_eq!(shares(&[0], 1), "(all)");
-        assert_eq!(shares(&[1], 2), "(1 of every 2, from 1)");
+        assert_eq!(shares(&[1], 2), "1 of each 2");
+        assert_eq!(shares(&[0, 2], 4), "0, 2 of each 4");
     }
 
     #[test]
