@@ -123,8 +123,8 @@ mod tests {
             for server in 0..servers {
                 let range = names.assets_of_server(server);
                 assert_eq!(range.start, next);
-                assert!(range.len() as u32 >= assets / servers);
-                assert!(range.len() as u32 <= assets / servers + 1);
+                assert!(range.end - range.start >= assets / servers);
+                assert!(range.end - range.start <= assets / servers + 1);
                 next = range.end;
             }
             assert_eq!(next, assets);
