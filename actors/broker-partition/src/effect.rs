@@ -102,4 +102,10 @@ pub enum Report {
     LogFailed(contract::LogFailure),
     /// The log stores again.
     LogRestored,
+    /// A message with RETAIN found no room: it was delivered, and its topic has no Retained Message. Told again after one found
+    /// room.
+    RetainedLimitReached,
+    /// Clients beyond the limit of sessions: they are served, but a take-over of their Client Identifier goes unseen. Told again
+    /// after a client found room.
+    SessionsLimitReached,
 }

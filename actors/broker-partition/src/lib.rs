@@ -1,7 +1,51 @@
-//! One broker partition: topics, subscriptions, Retained Messages, queues, cursors.
+//! One broker partition: topics, subscriptions, Retained Messages, queues, cursors; and the in-memory log beside it.
+//!
+//! A publication passes through `intake` (memory, log), becomes visible once it is durable, and is held once in `records`
+//! however many flows and subscribers have it in their queues.
+//!
+//! | File | Its idea |
+//! |---|---|
+//! | `message.rs` | the mailbox |
+//! | `effect.rs` | what it asks of the runtime |
+//! | `limits.rs` | what it may hold, and what it does at each limit |
+//! | `state.rs` | what it owns, and its accounts |
+//! | `handle.rs` | what it does with each message: a step, and its end |
+//! | `publishing.rs` | from a publisher's batch to durable records: budget, log, answers |
+//! | `intake.rs` | publications before anybody may see them |
+//! | `routing.rs` | one visible record: who gets it |
+//! | `subscription_index.rs`, `level_table.rs` | which subscribers and flows a Topic Name goes to |
+//! | `records.rs`, `slab.rs` | records in memory, each once, counted |
+//! | `flowing.rs`, `flow_cursor.rs` | flows: credit, settlement by exact offsets, restarts |
+//! | `subscribing.rs`, `subscriber.rs` | subscribers: Subscriptions, queue, deliveries, expiry |
+//! | `retained.rs`, `topic_filter.rs` | Retained Messages, found by filter in topic order |
+//! | `clients.rs` | which connection a Client Identifier is at |
+//! | `memory_log.rs` | the partition log in memory |
 
+mod clients;
 mod effect;
+mod flow_cursor;
+mod flowing;
+mod handle;
+mod intake;
+mod level_table;
+mod limits;
+mod memory_log;
 mod message;
+mod publishing;
+mod records;
+mod retained;
+mod routing;
+mod slab;
+mod state;
+mod subscriber;
+mod subscribing;
+mod subscription_index;
+#[cfg(test)]
+mod testing;
+mod topic_filter;
 
 pub use effect::{Effect, Report};
+pub use limits::{PartitionLimits, QueueWhenFull};
+pub use memory_log::MemoryLog;
 pub use message::{FlowOutcome, Message};
+pub use state::{BrokerPartition, Cursor, CursorLedger, FlowSource, PartitionConfig};

@@ -94,10 +94,16 @@ pub enum Message {
         /// The fate that they share.
         outcome: FlowOutcome,
     },
+    /// A dataflow was made anew and has forgotten its credit: it is told [`crate::Effect::FlowReset`], and what was under way to it
+    /// is sent again, counted as redelivered. Settlements of the first sending still count. When full: waits.
+    FlowRestarted {
+        /// The dataflow.
+        flow: FlowIndex,
+    },
     /// An answer of the log. When full: waits; nothing is acknowledged meanwhile.
     Log(LogResponse),
-    /// Takes no more publications (they stay unanswered), settles what is under way to flows, then
-    /// [`crate::Effect::Stopped`]. When full: waits.
+    /// Takes no more publications (they stay unanswered), gives flows what is queued for them as their credit allows, and waits until
+    /// they have settled all of it and the log has answered; then [`crate::Effect::Stopped`]. When full: waits.
     Stop,
 }
 
