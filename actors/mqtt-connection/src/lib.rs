@@ -1,7 +1,39 @@
-//! One MQTT client: its packets, its in-flight window.
+//! One MQTT client: its packets, its in-flight windows (MQTT 3.1.1 and 5.0).
+//!
+//! A connection owns no message: a PUBLISH becomes a publication of the partition that owns its Topic Name, and is
+//! acknowledged when the partition accepted it; a record for the client comes within a credit and is forgotten when the client
+//! acknowledged it. Whatever a peer sends, only its own connection ends. An idle connection holds no buffer.
+//!
+//! | File | Its idea |
+//! |---|---|
+//! | `message.rs`, `effect.rs` | the mailbox, and what is asked of the runtime |
+//! | `config.rs` | limits, and what each costs |
+//! | `state.rs`, `handle.rs` | what a connection owns, and what it does with each message |
+//! | `step.rs` | what one step gathers: publications, packets, settled deliveries |
+//! | `reading.rs` | packets out of bytes, as fast as the partitions take them |
+//! | `connecting.rs` | CONNECT, the home partition, CONNACK |
+//! | `publishing.rs`, `publish_window.rs` | PUBLISH to partitions; PUBACK in the order of receipt |
+//! | `subscribing.rs` | SUBSCRIBE and UNSUBSCRIBE to all partitions, one answer back |
+//! | `delivering.rs`, `delivery_window.rs` | records to the client, within its window, and credit for more |
+//! | `ending.rs` | every way to end, and the Will Message |
 
+mod config;
+mod connecting;
+mod delivering;
+mod delivery_window;
 mod effect;
+mod ending;
+mod handle;
 mod message;
+mod publish_window;
+mod publishing;
+mod reading;
+mod state;
+mod step;
+mod subscribing;
 
+pub use config::{Authentication, ConnectionConfig};
 pub use effect::{Effect, EndReason};
 pub use message::Message;
+pub use state::Connection;
+pub use step::EFFECTS_COUNT_MAX;

@@ -1,0 +1,72 @@
+//! The limits of a connection, and what each of them costs.
+
+use std::time::Duration;
+
+use contract::UtcTime;
+
+/// The limits of a connection; one value is shared by all connections of a core. The profile names most of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionConfig {
+    /// Broker partitions, at least 1.
+    pub partitions_count: u16,
+    /// Bytes of one packet from the client: the Maximum Packet Size of CONNACK. At most the largest message of the partitions.
+    pub packet_bytes_max: u32,
+    /// `QoS` 1 publications that a client may have unacknowledged: the Receive Maximum of CONNACK, at least 1. A 3.1.1 client is
+    /// not read while it has so many.
+    pub receive_maximum: u16,
+    /// Time from the accepted connection to its CONNACK.
+    pub connect_timeout: Duration,
+    /// Longest Keep Alive; a 5.0 client that asks for more gets Server Keep Alive (MQTT 5.0 §3.2.2.3.14).
+    pub keep_alive_max: Duration,
+    /// Longest that the socket is not read under back-pressure, its keep-alive suspended; then it is closed.
+    pub unread_max: Duration,
+    /// Topic Filters in one SUBSCRIBE; more are answered 0x97. Partitions limit the Subscriptions of a client.
+    pub subscriptions_per_client_max: u32,
+    /// Publications of this client, of any level, that partitions have not accepted yet. At the limit the socket is not read.
+    pub publishes_count_max: u32,
+    /// Bytes of these publications; one may exceed it. At the limit the socket is not read.
+    pub publishes_bytes_max: u64,
+    /// Deliveries under way to this client, over all partitions. Each partition gets its share as credit, at least 1.
+    pub deliveries_count_max: u32,
+    /// Bytes of these deliveries; shared alike, and the last delivery of a share may exceed it.
+    pub deliveries_bytes_max: u64,
+    /// Bytes that may wait for the socket's send buffer: from here on deliveries wait, and from twice as many on nothing is
+    /// read, for answers wait too.
+    pub output_bytes_max: usize,
+    /// Makes Client Identifiers that this process assigns differ from those of its earlier lives (MQTT-3.1.3-7).
+    pub client_identifier_seed: u64,
+    /// The date at [`contract::Instant::ZERO`], for the dates of receipt of publications.
+    pub utc_at_start: UtcTime,
+    /// Who may connect.
+    pub authentication: Authentication,
+}
+
+/// Who may connect.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Authentication {
+    /// Everybody; user name and password are not looked at.
+    #[default]
+    AllowAnonymous,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        Self {
+            partitions_count: 1,
+            packet_bytes_max: 1 << 20,
+            receive_maximum: 256,
+            connect_timeout: Duration::from_secs(10),
+            keep_alive_max: Duration::from_hours(1),
+            unread_max: Duration::from_secs(30),
+            subscriptions_per_client_max: 1_000,
+            publishes_count_max: 8_192,
+            publishes_bytes_max: 4 << 20,
+            deliveries_count_max: 4_096,
+            deliveries_bytes_max: 1 << 20,
+            output_bytes_max: 256 << 10,
+            client_identifier_seed: 0,
+            utc_at_start: UtcTime::from_ticks(0),
+            authentication: Authentication::AllowAnonymous,
+        }
+    }
+}

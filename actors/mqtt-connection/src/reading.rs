@@ -1,0 +1,137 @@
+//! Packets out of bytes, as fast as the partitions take what is in them and the socket takes the answers.
+
+use bytes::Bytes;
+use contract::Instant;
+use mqtt::{ClientPacket, DecodeError, Frame, ProtocolVersion, ReasonCode, encode_pingresp, encode_pubcomp};
+
+use crate::state::Phase;
+use crate::step::Step;
+use crate::subscribing::SUBSCRIBES_PENDING_MAX;
+use crate::{Connection, Effect, EndReason};
+
+/// Bytes that may come behind CONNECT before CONNACK; then the socket is not read.
+const EARLY_BYTES_MAX: usize = 16 << 10;
+
+impl Connection {
+    pub(crate) fn handle_received(&mut self, bytes: Bytes, now: Instant) {
+        self.received_at = now;
+        match self.phase {
+            Phase::AwaitingConnect | Phase::Attaching(_) | Phase::Connected => self.decoder.push(bytes),
+            Phase::Closing | Phase::Gone => {}
+        }
+    }
+
+    /// Reads packets until the bytes, the step's room or a limit end.
+    pub(crate) fn read(&mut self, step: &mut Step<'_>) {
+        if self.is_blocked(step) {
+            return;
+        }
+        // Progress is made: the time that a socket may stay unread starts again.
+        self.paused_since = self.paused_since.map(|_| step.now);
+        while matches!(self.phase, Phase::AwaitingConnect | Phase::Connected) && !self.is_at_limit(step) {
+            if !step.has_room() {
+                step.again = self.decoder.unread_bytes() > 0;
+                return;
+            }
+            match self.decoder.next_frame() {
+                Ok(Some(frame)) => self.handle_frame(&frame, step),
+                Ok(None) => return,
+                Err(error) => self.refuse_bytes(error, step),
+            }
+        }
+    }
+
+    /// Stops and starts the socket's reader. A reader that was stopped starts again below half of the limits.
+    pub(crate) fn pause_or_resume(&mut self, step: &mut Step<'_>) {
+        if !matches!(self.phase, Phase::Attaching(_) | Phase::Connected) {
+            return;
+        }
+        match self.paused_since {
+            None if self.is_at_limit(step) => {
+                self.paused_since = Some(step.now);
+                if !self.is_socket_closed {
+                    step.effects.push(Effect::PauseReading);
+                }
+            }
+            Some(_) if !self.is_blocked(step) => {
+                self.paused_since = None;
+                self.received_at = step.now;
+                if !self.is_socket_closed {
+                    step.effects.push(Effect::ResumeReading);
+                }
+            }
+            None | Some(_) => {}
+        }
+    }
+
+    fn is_blocked(&self, step: &Step<'_>) -> bool {
+        if self.paused_since.is_some() { self.is_at(2, step) } else { self.is_at_limit(step) }
+    }
+
+    fn is_at_limit(&self, step: &Step<'_>) -> bool {
+        self.is_at(1, step)
+    }
+
+    /// Whether a limit, divided by `divisor`, is reached.
+    fn is_at(&self, divisor: u8, step: &Step<'_>) -> bool {
+        let divisor_bytes = usize::from(divisor);
+        if matches!(self.phase, Phase::Attaching(_)) {
+            return self.decoder.unread_bytes() >= EARLY_BYTES_MAX / divisor_bytes;
+        }
+        // A 5.0 client knows its Receive Maximum; one of 3.1.1 is held back by its socket.
+        let is_window_full = self.version == ProtocolVersion::V311
+            && self.publishes.unacknowledged_count()
+                >= usize::from(self.config.receive_maximum.div_ceil(divisor.into()));
+        is_window_full
+            || self.publishes.unanswered_count() >= self.config.publishes_count_max.div_ceil(divisor.into())
+            || self.publishes.unanswered_bytes() >= self.config.publishes_bytes_max.div_ceil(divisor.into())
+            || self.subscribes.len() >= SUBSCRIBES_PENDING_MAX / divisor_bytes
+            || self.output_backlog_bytes(step) >= 2 * self.config.output_bytes_max / divisor_bytes
+    }
+
+    /// Bytes that wait for the socket's send buffer.
+    pub(crate) fn output_backlog_bytes(&self, step: &Step<'_>) -> usize {
+        self.unwritten_bytes + step.output_bytes()
+    }
+
+    fn handle_frame(&mut self, frame: &Frame, step: &mut Step<'_>) {
+        if matches!(self.phase, Phase::AwaitingConnect) {
+            self.handle_connect(frame, step);
+            return;
+        }
+        match ClientPacket::decode(frame, self.version) {
+            Ok(packet) => self.handle_packet(packet, step),
+            Err(error) => self.refuse_bytes(error, step),
+        }
+    }
+
+    fn handle_packet(&mut self, packet: ClientPacket<'_>, step: &mut Step<'_>) {
+        match packet {
+            ClientPacket::Publish(publish) => self.handle_publish(&publish, step),
+            ClientPacket::Puback(puback) => self.handle_puback(puback.packet_identifier, step),
+            ClientPacket::Subscribe(subscribe) => self.handle_subscribe(subscribe, step),
+            ClientPacket::Unsubscribe(unsubscribe) => self.handle_unsubscribe(unsubscribe, step),
+            ClientPacket::Pingreq => encode_pingresp(&mut step.output),
+            ClientPacket::Disconnect(disconnect) => self.handle_disconnect(disconnect, step),
+            // No QoS 2 exchange is ever under way (MQTT 5.0 §4.3.3), so its packets have nothing to be about.
+            ClientPacket::Pubrel(pubrel) => {
+                let reason_code = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
+                encode_pubcomp(&mut step.output, self.version, pubrel.packet_identifier, reason_code);
+            }
+            ClientPacket::Pubrec(_) | ClientPacket::Pubcomp(_) => {
+                let error = DecodeError::ProtocolError("PUBREC or PUBCOMP without a QoS 2 delivery (MQTT 5.0 §4.3.3)");
+                self.refuse_bytes(error, step);
+            }
+            ClientPacket::Auth(_) => {
+                let error = DecodeError::ProtocolError("AUTH without an Authentication Method (MQTT 5.0 §4.12)");
+                self.refuse_bytes(error, step);
+            }
+        }
+    }
+
+    /// The peer broke a rule of the standard.
+    pub(crate) fn refuse_bytes(&mut self, error: DecodeError, step: &mut Step<'_>) {
+        let reason_code = error.reason_code();
+        self.close(reason_code, EndReason::ProtocolError(reason_code.0), step);
+    }
+}
