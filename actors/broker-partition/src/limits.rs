@@ -46,7 +46,8 @@ pub enum QueueWhenFull {
 impl PartitionLimits {
     /// Bytes of accepted records below which waiting publications go on: seven eighths of `spill_bytes`.
     pub(crate) const fn resume_bytes(&self) -> u64 {
-        self.spill_bytes / 8 * 7
+        let bytes = self.spill_bytes - self.spill_bytes / 8;
+        if bytes == 0 { 1 } else { bytes }
     }
 
     /// Bytes of Retained Messages that are kept.
