@@ -8,7 +8,6 @@
 //! | `message.rs` | the mailbox |
 //! | `effect.rs` | what it asks of the runtime |
 //! | `program.rs` | the flow's configuration, compiled once to stages |
-//! | `topic_filter.rs` | which Topic Names a source takes (MQTT 5.0 §4.7) |
 //! | `user_property.rs` | one User Property of a publication (MQTT 5.0 §3.3.2.3.7) |
 //! | `allowance.rs` | what one partition may have under way |
 //! | `state.rs` | what a dataflow owns |
@@ -20,7 +19,6 @@ mod handle;
 mod message;
 mod program;
 mod state;
-mod topic_filter;
 mod user_property;
 
 pub use effect::{Effect, Settlement};

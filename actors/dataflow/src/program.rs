@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use contract::{FlowIndex, Publication};
+use mqtt::TopicFilter;
 
-use crate::topic_filter::TopicFilter;
 use crate::user_property::user_property;
 
 /// What a flow's configuration says.
@@ -89,7 +89,7 @@ impl Program {
             return Err(CompileError::NoSource);
         }
         let filter_of =
-            |text: &String| TopicFilter::parse(text).ok_or(CompileError::TopicFilter { filter: text.clone() });
+            |text: &String| TopicFilter::parse(text).map_err(|_| CompileError::TopicFilter { filter: text.clone() });
         let sources = config.sources.iter().map(filter_of).collect::<Result<_, _>>()?;
         let bytes_of = |text: &String| match text.as_str() {
             "" => Err(CompileError::EmptyKey),
