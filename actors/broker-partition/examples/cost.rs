@@ -1,0 +1,206 @@
+//! What a record and a match cost: `cargo run --release --example cost -p broker-partition`.
+//!
+//! A record of 200 bytes passes through the whole partition: publish, memory log, one flow and one subscriber, and their
+//! settlements. A match looks for a Topic Name among 10,000 filters.
+
+use std::time::{Duration, Instant as Clock};
+
+use broker_partition::{
+    BrokerPartition, Effect, FlowOutcome, FlowSource, MemoryLog, Message, PartitionConfig, PartitionLimits,
+    QueueWhenFull,
+};
+use contract::{
+    Acknowledge, Actor, ConnectionAddress, CoreIndex, Credit, DeliveryNumber, DeliveryOutcome, Effects, Epoch,
+    FlowIndex, Instant, MESSAGE_EXPIRY_NEVER, Offset, PartitionIndex, Publication, PublicationArena, PublicationDraft,
+    PublishToken, Publisher, QoS, RetainHandling, SourceIndex, SubscribeToken, SubscriptionRequest, UtcTime,
+};
+
+const FLOW: FlowIndex = FlowIndex(0);
+const EPOCH: Epoch = Epoch(1);
+const CONNECTION: ConnectionAddress = ConnectionAddress { core: CoreIndex(0), slot: 0, generation: 0 };
+const RECORDS_COUNT: u64 = 1_000;
+const ROUNDS_COUNT: u64 = 2_000;
+
+fn main() {
+    println!("{:<64}{:>10}{:>10}", "1,000 records of 200 B a message", "ns/record", "B held");
+    for (name, flows, subscribers) in [
+        ("to nobody", 0, 0),
+        ("to one flow", 1, 0),
+        ("to one flow and one subscriber", 1, 1),
+        ("to one flow and 100 subscribers", 1, 100),
+    ] {
+        run(name, flows, subscribers, RECORDS_COUNT);
+    }
+    run("one record a message, to one flow and one subscriber", 1, 1, 1);
+    println!("\n{:<44}{:>10}{:>10}{:>10}", "match among 10,000 filters", "p50 ns", "p99 ns", "max ns");
+    measure_matches("no filter matches anything here", |number| format!("other/line{}/asset{number:05}", number % 100));
+    measure_matches("distinct, three levels", |number| format!("plant/line{}/asset{number:05}", number % 100));
+    measure_matches("distinct, + in the middle", |number| format!("plant/+/asset{number:05}"));
+    measure_matches("distinct, # at the end", |number| format!("plant/line{}/asset{number:05}/#", number % 100));
+    measure_matches("five that match, the rest below them", |number| match number {
+        0 => "#".into(),
+        1 => "plant/#".into(),
+        2 => "plant/+/+".into(),
+        3 => "+/line7/+".into(),
+        4 => "plant/line7/#".into(),
+        _ => format!("plant/line{}/asset{number:05}", number % 100),
+    });
+}
+
+fn run(name: &str, flows_count: u16, subscribers_count: u32, records_count: u64) {
+    let mut bench = Bench::new(flows_count);
+    for slot in 0..subscribers_count {
+        bench.subscribe(slot, "plant/#".into());
+        let credit = Credit { count: u32::MAX, bytes: u64::MAX };
+        let connection = ConnectionAddress { slot, ..CONNECTION };
+        bench.step(Message::SubscriberCredit { connection, credit });
+    }
+    for flow in 0..flows_count {
+        let credit = Credit { count: u32::MAX, bytes: u64::MAX };
+        bench.step(Message::FlowCredit { flow: FlowIndex(flow), credit });
+    }
+    let mut arena = PublicationArena::new(64 << 10);
+    let publications: Vec<_> =
+        (0..records_count).map(|number| publication(&mut arena, &format!("plant/line7/asset{number:05}"))).collect();
+    let rounds_count = ROUNDS_COUNT * RECORDS_COUNT / records_count / (1 + u64::from(subscribers_count) / 10);
+    let mut held_bytes = 0;
+    let mut spent = Duration::ZERO;
+    for round in 0..rounds_count {
+        let publications = publications.clone();
+        let start = now();
+        bench.publish(round, publications);
+        held_bytes = bench.actor.bytes();
+        bench.settle(flows_count, subscribers_count);
+        spent += start.elapsed();
+    }
+    assert_eq!(bench.actor.bytes(), 0, "everything is settled");
+    let nanos = spent.as_nanos() / u128::from(rounds_count * records_count);
+    println!("{name:<64}{nanos:>10}{held_bytes:>10}");
+}
+
+/// Each sample is one publication through the whole partition, in a message of its own: a bound on what the match costs. The first
+/// line, without filters, is what the rest of it costs.
+fn measure_matches(name: &str, filter: impl Fn(u32) -> String) {
+    let mut bench = Bench::new(0);
+    for number in 0..10_000 {
+        // Without credit, a queue of one record: what a match costs, and little else.
+        bench.subscribe(number / 10, filter(number));
+    }
+    let mut arena = PublicationArena::new(64 << 10);
+    let publications: Vec<_> = (0..10_000_u32)
+        .map(|number| publication(&mut arena, &format!("plant/line{}/asset{number:05}", number % 100)))
+        .collect();
+    let mut samples = Vec::new();
+    for (token, publication) in (0..).zip(publications.iter().cycle().take(100_000)) {
+        let publications = vec![publication.clone()];
+        let start = now();
+        bench.publish(token, publications);
+        samples.push(start.elapsed().as_nanos());
+    }
+    samples.sort_unstable();
+    let at = |share: usize| samples[samples.len() * share / 1_000];
+    println!("{name:<44}{:>10}{:>10}{:>10}", at(500), at(990), samples[samples.len() - 1]);
+}
+
+struct Bench {
+    actor: BrokerPartition,
+    log: MemoryLog,
+    effects: Effects<Effect>,
+    next_offset: u64,
+    settled_offset: u64,
+}
+
+impl Bench {
+    fn new(flows_count: u16) -> Self {
+        let limits = PartitionLimits {
+            shard_bytes_max: 1 << 30,
+            spill_bytes: 3 << 28,
+            message_bytes_max: 1 << 20,
+            subscriber_queue_count_max: if flows_count == 0 { 1 } else { 10_000 },
+            subscriber_queue_bytes_max: 1 << 23,
+            subscriber_queue_when_full: QueueWhenFull::DropOldest,
+            retained_count_max: 0,
+            retained_bytes_max: 0,
+            subscriptions_per_client_max: 100,
+            subscriptions_count_max: 100_000,
+            sessions_count_max: 10_000,
+        };
+        let flows = (0..flows_count)
+            .map(|flow| FlowSource { flow: FlowIndex(flow), topic_filters: vec!["plant/#".into()] })
+            .collect();
+        let config = PartitionConfig { partition: PartitionIndex(0), epoch: EPOCH, flows, limits };
+        let effects = Effects::new(BrokerPartition::EFFECTS_COUNT_MAX);
+        let log = MemoryLog::new(EPOCH, 1 << 30);
+        let mut bench = Self { actor: BrokerPartition::new(config), log, effects, next_offset: 0, settled_offset: 0 };
+        bench.step(Message::Start);
+        bench
+    }
+
+    fn step(&mut self, message: Message) {
+        self.actor.handle(message, Instant::ZERO, &mut self.effects);
+        let mut answers = Vec::new();
+        while let Some(effect) = self.effects.pop() {
+            if let Effect::Log(request) = effect {
+                answers.extend(self.log.handle(request));
+            }
+        }
+        self.effects.drain_observations();
+        for answer in answers {
+            self.step(Message::Log(answer));
+        }
+    }
+
+    fn subscribe(&mut self, slot: u32, topic_filter: String) {
+        let request = SubscriptionRequest {
+            topic_filter: topic_filter.into(),
+            maximum_qos: QoS::AtLeastOnce,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::DoNotSend,
+            subscription_identifier: None,
+        };
+        let connection = ConnectionAddress { slot, ..CONNECTION };
+        self.step(Message::Subscribe { connection, token: SubscribeToken(0), subscriptions: vec![request] });
+    }
+
+    fn publish(&mut self, token: u64, publications: Vec<Publication>) {
+        self.next_offset += publications.len() as u64;
+        let acknowledge = Acknowledge::Accepted;
+        let publisher = Publisher::OpcUa(SourceIndex(0));
+        self.step(Message::Publish { publisher, token: PublishToken(token), publications, acknowledge });
+    }
+
+    fn settle(&mut self, flows_count: u16, subscribers_count: u32) {
+        let (from, to) = (self.settled_offset, self.next_offset);
+        self.settled_offset = to;
+        for _ in 0..flows_count {
+            let offsets = vec![Offset(from)..Offset(to)];
+            self.step(Message::FlowSettled { flow: FLOW, epoch: EPOCH, offsets, outcome: FlowOutcome::Delivered });
+        }
+        for slot in 0..subscribers_count {
+            let connection = ConnectionAddress { slot, ..CONNECTION };
+            let numbers = vec![DeliveryNumber(from)..DeliveryNumber(to)];
+            self.step(Message::DeliveriesSettled { connection, numbers, outcome: DeliveryOutcome::Delivered });
+        }
+    }
+}
+
+fn publication(arena: &mut PublicationArena, topic_name: &str) -> Publication {
+    let draft = PublicationDraft {
+        topic_name,
+        properties: &[],
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        message_expiry_s: MESSAGE_EXPIRY_NEVER,
+        received_at: Instant::ZERO,
+        received_utc: UtcTime::default(),
+    };
+    let mut builder = arena.begin(&draft);
+    builder.put(&[b'1'; 200]);
+    builder.finish(1)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
+fn now() -> Clock {
+    Clock::now()
+}
