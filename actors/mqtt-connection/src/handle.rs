@@ -17,8 +17,8 @@ impl Actor for Connection {
         match message {
             Message::Received(bytes) => self.handle_received(bytes, now),
             Message::Written { bytes } => self.unwritten_bytes = self.unwritten_bytes.saturating_sub(bytes),
-            // Noted above; what came before is read, then the last effects follow.
-            Message::SocketClosed => {}
+            // Noted above. What came before is read, then the last effects follow; what was written is gone.
+            Message::SocketClosed => self.unwritten_bytes = 0,
             Message::Attached { session_present } => self.handle_attached(session_present, &mut step),
             Message::TakenOver => self.close(ReasonCode::SESSION_TAKEN_OVER, EndReason::TakenOver, &mut step),
             Message::Accepted { token } => self.handle_accepted(token, &mut step),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use contract::{PartitionIndex, partition_of};
 use mqtt_connection::{ConnectionConfig, Effect, EndReason, Message};
 
-use crate::support::{Harness, connect_v5, connect_v311, written};
+use crate::support::{Harness, connect_v5, connect_v5_will, connect_v311, publish, written};
 
 #[test]
 fn a_3_1_1_client_connects_once_its_home_partition_knows_it() {
@@ -57,4 +57,90 @@ fn a_socket_without_connect_is_closed_at_the_connect_timeout() {
     assert_eq!(harness.advance(Duration::from_millis(1)), [Effect::Close]);
     let effects = harness.message(Message::SocketClosed);
     assert_eq!(effects, [Effect::Ended(EndReason::ConnectTimeout), Effect::Gone]);
+}
+
+#[test]
+fn a_first_packet_that_is_no_connect_ends_the_connection_without_a_word() {
+    // MQTT-3.1.0-1; there is no version to answer in.
+    let mut harness = Harness::new(ConnectionConfig::default());
+    assert_eq!(harness.receive(&[0xc0, 0x00]), [Effect::Close]);
+    let effects = harness.message(Message::SocketClosed);
+    assert_eq!(effects, [Effect::Ended(EndReason::ProtocolError(0x82)), Effect::Gone]);
+}
+
+#[test]
+fn a_second_connect_is_a_protocol_error() {
+    // MQTT-3.1.0-2.
+    let mut harness = Harness::connected_v5(ConnectionConfig::default());
+    let effects = harness.receive(&connect_v5("c", 10, &[]));
+    assert_eq!(effects, [Effect::Write(vec![0xe0, 0x01, 0x82].into()), Effect::Close]);
+}
+
+#[test]
+fn each_version_is_refused_in_its_own_way() {
+    let refused = |bytes: &[u8]| {
+        let mut harness = Harness::new(ConnectionConfig::default());
+        let effects = harness.receive(bytes);
+        assert_eq!(effects.last(), Some(&Effect::Close));
+        let ended = harness.message(Message::SocketClosed);
+        assert!(matches!(ended[..], [Effect::Ended(_), Effect::Gone]), "{ended:?}");
+        written(&effects)
+    };
+    // MQTT-3.1.2-2: level 3 of the older protocol, and a level to come.
+    assert_eq!(refused(b"\x10\x0f\x00\x06MQIsdp\x03\x02\x00\x0a\x00\x01c"), [0x20, 0x02, 0x00, 0x01]);
+    assert_eq!(refused(b"\x10\x0d\x00\x04MQTT\x06\x02\x00\x0a\x00\x01c"), [0x20, 0x02, 0x00, 0x01]);
+    // MQTT 3.1.1, MQTT-3.1.3-8: no Client Identifier, but a session.
+    assert_eq!(refused(b"\x10\x0c\x00\x04MQTT\x04\x00\x00\x0a\x00\x00"), [0x20, 0x02, 0x00, 0x02]);
+    // An Authentication Method, and a malformed packet, under 5.0.
+    assert_eq!(refused(&connect_v5("c", 10, b"\x15\x00\x01x")), [0x20, 0x03, 0x00, 0x8c, 0x00]);
+    assert_eq!(refused(&connect_v5("c", 10, b"\x21\x00\x00")), [0x20, 0x03, 0x00, 0x82, 0x00]);
+    // A reserved flag under 3.1.1 has no answer.
+    assert_eq!(refused(b"\x10\x0d\x00\x04MQTT\x04\x03\x00\x0a\x00\x01c"), []);
+    // MQTT-3.2.2-12: a Will above the Maximum QoS; a Will for `$SYS`.
+    assert_eq!(refused(&connect_v5_will("state", "gone", 2)), [0x20, 0x03, 0x00, 0x9b, 0x00]);
+    assert_eq!(refused(&connect_v5_will("$SYS/x", "gone", 1)), [0x20, 0x03, 0x00, 0x90, 0x00]);
+}
+
+#[test]
+fn a_long_keep_alive_is_shortened_for_5_0_and_holds_for_3_1_1() {
+    let config = || ConnectionConfig { keep_alive_max: Duration::from_secs(20), ..ConnectionConfig::default() };
+    let mut harness = Harness::new(config());
+    harness.receive(&connect_v5("c", 100, &[]));
+    let bytes = written(&harness.message(Message::Attached { session_present: false }));
+    assert!(bytes.ends_with(&[0x13, 0x00, 20]), "Server Keep Alive (MQTT-3.2.2-21): {bytes:02x?}");
+    assert_eq!(harness.advance(Duration::from_millis(29_999)), []);
+    assert_eq!(harness.advance(Duration::from_millis(1)).last(), Some(&Effect::Close));
+
+    let mut harness = Harness::new(config());
+    harness.receive(&connect_v311("c", 100));
+    harness.message(Message::Attached { session_present: false });
+    assert_eq!(harness.advance(Duration::from_millis(149_999)), []);
+    assert_eq!(harness.advance(Duration::from_millis(1)), [Effect::Close]);
+}
+
+#[test]
+fn what_comes_before_connack_waits_for_it() {
+    let mut harness = Harness::new(ConnectionConfig::default());
+    let bytes = [connect_v311("c", 10), publish(4, 1, 7, "a", &[], b"x")].concat();
+    assert!(matches!(harness.receive(&bytes)[..], [Effect::Attach { .. }]));
+    let effects = harness.message(Message::Attached { session_present: false });
+    assert!(matches!(effects[..], [Effect::Publish { .. }, Effect::Write(_)]), "{effects:?}");
+}
+
+#[test]
+fn too_much_before_connack_is_not_read() {
+    let mut harness = Harness::new(ConnectionConfig::default());
+    harness.receive(&connect_v311("c", 10));
+    assert_eq!(harness.receive(&vec![0xc0; 16 << 10]), [Effect::PauseReading]);
+    assert_eq!(harness.receive(&[0xc0]), []);
+}
+
+#[test]
+fn a_session_is_present_only_where_the_client_wants_one() {
+    for (flags, session_present) in [(0x00, 0x01), (0x02, 0x00)] {
+        let mut harness = Harness::new(ConnectionConfig::default());
+        harness.receive(&[b"\x10\x0d\x00\x04MQTT\x04", &[flags][..], b"\x00\x0a\x00\x01c"].concat());
+        let effects = harness.message(Message::Attached { session_present: true });
+        assert_eq!(written(&effects), [0x20, 0x02, session_present, 0x00]);
+    }
 }
