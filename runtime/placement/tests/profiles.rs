@@ -337,3 +337,13 @@ fn what_is_left_to_the_system_is_a_count_or_a_list() {
         assert_eq!(findings(body).len(), 1, "{body}");
     }
 }
+
+#[test]
+fn the_example_of_the_readme_is_a_profile() {
+    let readme = include_str!("../../../hardware-profiles/README.md");
+    let (_, rest) = readme.split_once("```toml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let profile = Profile::parse("gateway", example, &[]).unwrap();
+    assert_eq!(profile.broker.memory_profile, placement::MemoryProfile::Tiny);
+    assert_eq!(profile.cores.len(), 3, "the cores of what it inherits");
+}
