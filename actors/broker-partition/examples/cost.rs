@@ -3,7 +3,7 @@
 //! A record of 200 bytes passes through the whole partition: publish, memory log, one flow and one subscriber, and their
 //! settlements. A match looks for a Topic Name among 10,000 filters.
 
-use std::time::{Duration, Instant as Clock};
+use std::time::Instant as Clock;
 
 use broker_partition::{
     BrokerPartition, Effect, FlowOutcome, FlowSource, MemoryLog, Message, PartitionConfig, PartitionLimits,
@@ -31,6 +31,7 @@ fn main() {
     ] {
         run(name, flows, subscribers, RECORDS_COUNT);
     }
+    run("16 records a message, to one flow and 100 subscribers", 1, 100, 16);
     run("one record a message, to one flow and one subscriber", 1, 1, 1);
     println!("\n{:<44}{:>10}{:>10}{:>10}", "match among 10,000 filters", "p50 ns", "p99 ns", "max ns");
     measure_matches("no filter matches anything here", |number| format!("other/line{}/asset{number:05}", number % 100));
@@ -64,17 +65,19 @@ fn run(name: &str, flows_count: u16, subscribers_count: u32, records_count: u64)
         (0..records_count).map(|number| publication(&mut arena, &format!("plant/line7/asset{number:05}"))).collect();
     let rounds_count = ROUNDS_COUNT * RECORDS_COUNT / records_count / (1 + u64::from(subscribers_count) / 10);
     let mut held_bytes = 0;
-    let mut spent = Duration::ZERO;
+    let mut samples = Vec::new();
     for round in 0..rounds_count {
         let publications = publications.clone();
         let start = now();
         bench.publish(round, publications);
         held_bytes = bench.actor.bytes();
         bench.settle(flows_count, subscribers_count);
-        spent += start.elapsed();
+        samples.push(start.elapsed().as_nanos());
     }
     assert_eq!(bench.actor.bytes(), 0, "everything is settled");
-    let nanos = spent.as_nanos() / u128::from(rounds_count * records_count);
+    // The median: other processes of the machine take whole rounds.
+    samples.sort_unstable();
+    let nanos = samples[samples.len() / 2] / u128::from(records_count);
     println!("{name:<64}{nanos:>10}{held_bytes:>10}");
 }
 

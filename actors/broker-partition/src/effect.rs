@@ -10,7 +10,8 @@ use contract::{
 pub enum Effect {
     /// To the log of this partition.
     Log(LogRequest),
-    /// To a publisher: its publications are as durable as the profile asks. Exactly one of this and `Refused` for each
+    /// To a publisher: its publications are as durable as the profile asks; or they were all of QoS 0, came past the hard limit and
+    /// were dropped and counted, and its window moves all the same. Exactly one of this and `Refused` for each
     /// [`crate::Message::Publish`], in the order of the publisher's tokens, unless the partition stops first.
     Accepted {
         /// The publisher.
@@ -25,7 +26,7 @@ pub enum Effect {
         /// The publications' token.
         token: PublishToken,
     },
-    /// To a publisher: none of these publications was taken.
+    /// To a connection: none of these publications was taken. A Session's publications wait and are never refused.
     Refused {
         /// The publisher.
         publisher: Publisher,

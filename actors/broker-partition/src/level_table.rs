@@ -20,15 +20,27 @@ struct Entry {
 pub(crate) struct LevelTable {
     places: Vec<Entry>,
     count: usize,
-}
-
-impl Default for LevelTable {
-    fn default() -> Self {
-        Self { places: vec![EMPTY; PLACES_COUNT_MIN], count: 0 }
-    }
+    seed: u64,
 }
 
 impl LevelTable {
+    /// An empty table. Clients choose the levels, so `seed` should be one that they do not know: then they do not know either which
+    /// levels share a place.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { places: vec![EMPTY; PLACES_COUNT_MIN], count: 0, seed }
+    }
+
+    /// The hash of a level below a parent: FNV-1a over its bytes, spread by a multiplication. About 1 ns a byte.
+    pub(crate) fn hash(&self, parent: NodeIndex, level: &[u8]) -> u32 {
+        let mut hash = (self.seed ^ u64::from(parent)).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0xcbf2_9ce4_8422_2325;
+        for byte in level {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        hash ^= hash >> 32;
+        hash = hash.wrapping_mul(0xd6e8_feb8_6659_fd93);
+        u32::try_from(hash >> 32).expect("a shift leaves 32 bits")
+    }
+
     /// The node with this hash for which `is_it` is true.
     pub(crate) fn find(&self, hash: u32, mut is_it: impl FnMut(NodeIndex) -> bool) -> Option<NodeIndex> {
         let mut place = self.home(hash);
@@ -108,24 +120,13 @@ impl LevelTable {
     }
 }
 
-/// The hash of a level below a parent: FNV-1a over its bytes, spread by a multiplication. About 1 ns a byte.
-pub(crate) fn level_hash(parent: NodeIndex, level: &[u8]) -> u32 {
-    let mut hash = 0xcbf2_9ce4_8422_2325 ^ u64::from(parent).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    for byte in level {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    hash ^= hash >> 32;
-    hash = hash.wrapping_mul(0xd6e8_feb8_6659_fd93);
-    u32::try_from(hash >> 32).expect("a shift leaves 32 bits")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_is_removed_leaves_nothing_and_hides_nothing() {
-        let mut table = LevelTable::default();
+        let mut table = LevelTable::new(1);
         // Few homes, so that all collide and wrap around.
         let hash = |node: u32| (node * 7) % 5 + 12;
         for node in 0..200 {

@@ -15,7 +15,7 @@ use crate::state::{BrokerPartition, Stopping, Watch};
 
 /// How long after a failure the log is asked again, if nothing was released meanwhile.
 const LOG_RETRY: Duration = Duration::from_millis(100);
-/// Records that one step shows to flows and subscribers, about; the rest follow in a step of their own.
+/// Records that one step gives the log, and shows to flows and subscribers, about; the rest follow in a step of their own.
 const RECORDS_PER_STEP_MAX: usize = 4_096;
 
 impl BrokerPartition {
@@ -92,6 +92,10 @@ impl BrokerPartition {
         let mut records = Vec::new();
         self.watch_threshold();
         while self.intake.has_waiting() && self.may_admit() {
+            if records.len() >= RECORDS_PER_STEP_MAX {
+                self.continue_at = Some(now);
+                break;
+            }
             self.intake.append_oldest(&mut records);
             self.watch_threshold();
         }

@@ -1,6 +1,6 @@
 //! The records that a shard holds in memory, each once, with a count of who holds it.
 
-use contract::{Instant, Offset, Publication};
+use contract::{Instant, Offset, Publication, QoS};
 
 use crate::slab::Slab;
 
@@ -15,6 +15,11 @@ pub(crate) struct HeldRecord {
     /// Its number; `None` for a Retained Message.
     pub(crate) offset: Option<Offset>,
     pub(crate) accepted_at: Instant,
+    /// When its Message Expiry Interval has passed (MQTT 5.0 §3.3.2.3.3); `None` for a message that never expires.
+    pub(crate) expires_at: Option<Instant>,
+    /// The publication's own, read once.
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
     /// Whose publisher wants to hear that all flows have settled.
     pub(crate) watch: Option<WatchIndex>,
     flows_count: u16,
@@ -56,6 +61,9 @@ impl Records {
         self.bytes += bytes;
         self.subscribers_only_bytes += bytes;
         let record = HeldRecord {
+            expires_at: expires_at(&publication),
+            qos: publication.qos(),
+            retain: publication.retain(),
             publication,
             offset,
             accepted_at,
@@ -150,9 +158,9 @@ impl HeldRecord {
         self.flows_count == 0 && !self.is_retained
     }
 
-    /// When its Message Expiry Interval has passed (MQTT 5.0 §3.3.2.3.3); `None` for a message that never expires.
-    pub(crate) fn expires_at(&self) -> Option<Instant> {
-        expires_at(&self.publication)
+    /// Whether its Message Expiry Interval has passed at `now`.
+    pub(crate) fn is_expired(&self, now: Instant) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= now)
     }
 }
 

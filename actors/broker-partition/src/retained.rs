@@ -84,7 +84,7 @@ impl RetainedMessages {
         let from = (Bound::Included(prefix), Bound::Unbounded);
         let candidates = self.by_topic.range::<str, _>(from).take_while(|(topic, _)| topic.starts_with(prefix));
         for (topic_name, record) in candidates {
-            if matches(filter, topic_name.as_bytes()) && !records.get(*record).publication.is_expired(now) {
+            if matches(filter, topic_name.as_bytes()) && !records.get(*record).is_expired(now) {
                 visit(*record, records);
             }
         }
@@ -111,7 +111,7 @@ impl RetainedMessages {
     fn remove(&mut self, topic_name: &str, records: &mut Records) -> u64 {
         let Some(record) = self.by_topic.remove(topic_name) else { return 0 };
         let bytes = records.size_bytes(record);
-        if let Some(expires_at) = records.get(record).expires_at() {
+        if let Some(expires_at) = records.get(record).expires_at {
             self.expiries.remove(&(expires_at, topic_name.into()));
         }
         records.release(record, Holder::Retained);

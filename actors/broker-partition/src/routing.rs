@@ -4,7 +4,7 @@ use contract::{Effects, Hop, Instant, Offset, Publication, Publisher};
 
 use crate::effect::{Effect, Report};
 use crate::limits::QueueWhenFull;
-use crate::records::{WatchIndex, expires_at};
+use crate::records::WatchIndex;
 use crate::retained::{Retained, RetainedLimits};
 use crate::state::BrokerPartition;
 
@@ -27,8 +27,8 @@ impl BrokerPartition {
         if self.matching_subscriptions.is_empty() && self.matching_flows.is_empty() {
             return;
         }
-        let expires_at = expires_at(&publication);
         let record = self.records.insert(publication, Some(offset), now, watch.map(WatchIndex));
+        let expires_at = self.records.get(record).expires_at;
         for position in self.matching_flows.drain(..) {
             self.flows[usize::from(position)].enqueue(record, &mut self.records);
         }

@@ -153,7 +153,7 @@ impl BrokerPartition {
         assert!(flows.len() <= PartitionConfig::FLOWS_COUNT_MAX, "a plan bounds its flows");
         flows.sort_by_key(|source| source.flow);
         assert!(flows.windows(2).all(|pair| pair[0].flow < pair[1].flow), "each flow is named once");
-        let mut index = SubscriptionIndex::new();
+        let mut index = SubscriptionIndex::new(epoch.0);
         for (position, source) in (0_u16..).zip(&flows) {
             for topic_filter in &source.topic_filters {
                 index.insert_flow(topic_filter, position);

@@ -88,11 +88,11 @@ impl Subscriber {
         self.identifiers.dedup();
         let identifiers = if self.identifiers.is_empty() { Box::default() } else { self.identifiers.as_slice().into() };
         self.identifiers.clear();
-        let publication = &records.get(record).publication;
-        let qos = publication.qos().min(merged.maximum_qos);
-        let retain = publication.retain() && merged.retain_as_published;
+        let held = records.get(record);
+        let qos = held.qos.min(merged.maximum_qos);
+        let retain = held.retain && merged.retain_as_published;
+        let bytes = held.publication.size_bytes() as u64;
         if limits.subscriber_queue_when_full == QueueWhenFull::DropOldest {
-            let bytes = records.size_bytes(record);
             while !self.has_room(bytes, limits) {
                 self.drop_oldest(DropReason::QueueFull, records);
             }
@@ -113,7 +113,7 @@ impl Subscriber {
             self.ledger.drop_records(DropReason::QueueFull, 1);
             return;
         }
-        let qos = records.get(record).publication.qos().min(options.maximum_qos);
+        let qos = records.get(record).qos.min(options.maximum_qos);
         let identifiers = options.identifier.map_or_else(Box::default, |identifier| Box::from([identifier]));
         self.push(Waiting { record, qos, retain: true, identifiers }, records);
     }
@@ -177,7 +177,7 @@ impl Subscriber {
             && let Some(waiting) = self.pop_waiting(records)
         {
             let record = records.get(waiting.record);
-            if record.publication.is_expired(now) {
+            if record.is_expired(now) {
                 self.ledger.expired += 1;
                 records.release(waiting.record, Holder::Subscriber);
                 continue;
@@ -229,7 +229,7 @@ impl Subscriber {
         self.expiry_due = None;
         let Self { waiting, waiting_bytes, ledger, expiry_due, .. } = self;
         waiting.retain(|each| {
-            let Some(expires_at) = records.get(each.record).expires_at() else { return true };
+            let Some(expires_at) = records.get(each.record).expires_at else { return true };
             if expires_at > now {
                 *expiry_due = Some(expiry_due.map_or(expires_at, |due| due.min(expires_at)));
                 return true;

@@ -112,7 +112,7 @@ impl BrokerPartition {
             if subscriber.may_send() {
                 deliveries.append(&mut subscriber.take_deliveries(now, records));
             }
-            if let Some(expires_at) = records.get(record).expires_at() {
+            if let Some(expires_at) = records.get(record).expires_at {
                 expires_first = Some(expires_first.map_or(expires_at, |first| first.min(expires_at)));
             }
             subscriber.enqueue_retained(record, options, limits, records);

@@ -5,7 +5,7 @@
 
 use contract::QoS;
 
-use crate::level_table::{LevelTable, NodeIndex, level_hash};
+use crate::level_table::{LevelTable, NodeIndex};
 use crate::slab::Slab;
 
 const ROOT: NodeIndex = 0;
@@ -82,11 +82,11 @@ impl Node {
 }
 
 impl SubscriptionIndex {
-    /// An index without filters.
-    pub(crate) fn new() -> Self {
+    /// An index without filters; `seed` as for [`LevelTable::new`].
+    pub(crate) fn new(seed: u64) -> Self {
         let mut nodes = Slab::default();
         assert_eq!(nodes.insert(Node::new(ROOT, Step::Root)), ROOT, "the root comes first");
-        Self { nodes, levels: LevelTable::default(), subscriptions_count: 0, to_visit: Vec::new() }
+        Self { nodes, levels: LevelTable::new(seed), subscriptions_count: 0, to_visit: Vec::new() }
     }
 
     /// Adds a filter of the flow at `position`; `filter` is valid.
@@ -179,7 +179,7 @@ impl SubscriptionIndex {
         let step = match level {
             b"+" => Step::SingleLevel,
             b"#" => Step::MultiLevel,
-            _ => Step::Exact { level: level.into(), hash: level_hash(parent, level) },
+            _ => Step::Exact { level: level.into(), hash: self.levels.hash(parent, level) },
         };
         let child = self.nodes.insert(Node::new(parent, step));
         let parent = self.nodes.get_mut(parent);
@@ -226,7 +226,7 @@ impl SubscriptionIndex {
 }
 
 fn find_child(nodes: &Slab<Node>, levels: &LevelTable, parent: NodeIndex, level: &[u8]) -> Option<NodeIndex> {
-    levels.find(level_hash(parent, level), |candidate| {
+    levels.find(levels.hash(parent, level), |candidate| {
         let node = nodes.get(candidate);
         node.parent == parent && matches!(&node.step, Step::Exact { level: text, .. } if **text == *level)
     })
@@ -241,7 +241,7 @@ mod tests {
     fn the_index_finds_what_a_naive_matcher_finds() {
         for seed in seeds() {
             let mut dice = Dice(seed * 2 + 1);
-            let mut index = SubscriptionIndex::new();
+            let mut index = SubscriptionIndex::new(3);
             let mut reference: Vec<(String, SubscriptionEntry)> = Vec::new();
             for _ in 0..150 {
                 if dice.below(3) == 0 && !reference.is_empty() {
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_flow_is_found_by_any_of_its_filters() {
-        let mut index = SubscriptionIndex::new();
+        let mut index = SubscriptionIndex::new(3);
         index.insert_flow("a/+", 1);
         index.insert_flow("a/#", 1);
         index.insert_flow("b", 0);
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn the_deepest_topic_name_is_walked_without_recursion() {
-        let mut index = SubscriptionIndex::new();
+        let mut index = SubscriptionIndex::new(3);
         let deepest = "/".repeat(65_535);
         index.insert(&deepest, entry(1, 1));
         index.insert("#", entry(2, 2));

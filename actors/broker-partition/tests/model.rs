@@ -235,6 +235,10 @@ impl World {
 
     fn end_connection(&mut self) {
         let connection = self.some_connection();
+        self.end(connection);
+    }
+
+    fn end(&mut self, connection: ConnectionAddress) {
         self.generations[connection.slot as usize] += 1;
         self.reference.end(connection);
         self.under_way.remove(&connection);
@@ -339,7 +343,7 @@ impl World {
         self.step(Message::Stop);
         assert!(self.has_stopped, "seed={seed}");
         for slot in 0..SLOTS_COUNT {
-            self.step(Message::Detach { connection: self.connection(slot) });
+            self.end(self.connection(slot));
         }
         let mut retained_bytes = None;
         self.actor.visit_counters(&mut |name, value| {
@@ -348,6 +352,9 @@ impl World {
             }
         });
         assert_eq!(Some(self.actor.bytes()), retained_bytes, "seed={seed}: nothing else is held");
+        for _ in 0..200 {
+            self.generated_step();
+        }
     }
 
     fn step(&mut self, message: Message) {
