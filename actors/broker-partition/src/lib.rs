@@ -17,7 +17,7 @@
 //! | `records.rs`, `slab.rs` | records in memory, each once, counted |
 //! | `flowing.rs`, `flow_cursor.rs` | flows: credit, settlement by exact offsets, restarts |
 //! | `subscribing.rs`, `subscriber.rs` | subscribers: Subscriptions, queue, deliveries, expiry |
-//! | `retained.rs`, `topic_filter.rs` | Retained Messages, found by filter in topic order |
+//! | `retained.rs` | Retained Messages, found by filter in topic order |
 //! | `clients.rs` | which connection a Client Identifier is at |
 //! | `memory_log.rs` | the partition log in memory |
 
@@ -42,7 +42,6 @@ mod subscribing;
 mod subscription_index;
 #[cfg(test)]
 mod testing;
-mod topic_filter;
 
 pub use effect::{Effect, Report};
 pub use limits::{PartitionLimits, QueueWhenFull};

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use contract::{Instant, Publication};
+use mqtt::TopicFilter;
 
 use crate::records::{Holder, RecordIndex, Records, expires_at};
-use crate::topic_filter::{literal_prefix, matches};
 
 /// The last message of each topic that was published with RETAIN.
 #[derive(Debug, Default)]
@@ -80,11 +80,12 @@ impl RetainedMessages {
         records: &mut Records,
         mut visit: impl FnMut(RecordIndex, &mut Records),
     ) {
-        let prefix = literal_prefix(filter);
+        let Ok(filter) = TopicFilter::parse(filter) else { return };
+        let prefix = literal_prefix(filter.as_str());
         let from = (Bound::Included(prefix), Bound::Unbounded);
         let candidates = self.by_topic.range::<str, _>(from).take_while(|(topic, _)| topic.starts_with(prefix));
         for (topic_name, record) in candidates {
-            if matches(filter, topic_name.as_bytes()) && !records.get(*record).is_expired(now) {
+            if filter.matches(topic_name.as_bytes()) && !records.get(*record).is_expired(now) {
                 visit(*record, records);
             }
         }
@@ -137,5 +138,26 @@ impl RetainedMessages {
     /// Retained Messages that expired, since the start.
     pub(crate) fn expired_count(&self) -> u64 {
         self.expired_count
+    }
+}
+
+/// The text with which every Topic Name begins that `filter` matches.
+fn literal_prefix(filter: &str) -> &str {
+    match filter.find(['+', '#']) {
+        // The separator before `#` is no part of it: `a/#` matches `a` (MQTT 5.0 §4.7.1.2).
+        Some(at) => filter[..at].strip_suffix('/').unwrap_or(&filter[..at]),
+        None => filter,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_literal_prefix_leaves_no_match_out() {
+        for (filter, prefix) in [("a/b", "a/b"), ("a/#", "a"), ("a/+/c", "a"), ("#", ""), ("/+", "")] {
+            assert_eq!(literal_prefix(filter), prefix, "{filter}");
+        }
     }
 }

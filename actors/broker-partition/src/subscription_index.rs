@@ -235,7 +235,6 @@ fn find_child(nodes: &Slab<Node>, levels: &LevelTable, parent: NodeIndex, level:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topic_filter::matches;
 
     #[test]
     fn the_index_finds_what_a_naive_matcher_finds() {
@@ -324,6 +323,10 @@ mod tests {
             Ok(seed) => seed.parse().map(|seed| seed..seed + 1).expect("SEED is a number"),
             Err(_) => 0..200,
         }
+    }
+
+    fn matches(filter: &str, topic_name: &[u8]) -> bool {
+        mqtt::TopicFilter::parse(filter).expect("made valid").matches(topic_name)
     }
 
     struct Dice(u64);
