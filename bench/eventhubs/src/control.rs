@@ -72,7 +72,7 @@ async fn talk(mut stream: TcpStream, shared: Rc<Shared>) {
         }
         let request = serde_json::from_slice(&line).context("this is no request");
         let is_stop = matches!(request, Ok(Request::Stop {}));
-        let answer = request.and_then(|request| answer(request, &shared));
+        let answer = request.and_then(|request| answer(&request, &shared));
         let answer = answer.unwrap_or_else(|reason| json!({ "ok": false, "error": format!("{reason:#}") }));
         let written = writer.write_all(format!("{answer}\n").as_bytes()).await;
         if is_stop {
@@ -84,8 +84,8 @@ async fn talk(mut stream: TcpStream, shared: Rc<Shared>) {
     }
 }
 
-fn answer(request: Request, shared: &Shared) -> anyhow::Result<Value> {
-    match request {
+fn answer(request: &Request, shared: &Shared) -> anyhow::Result<Value> {
+    match *request {
         Request::Stats {} => return Ok(json!({ "ok": true, "stats": shared.namespace.borrow().stats() })),
         Request::Fault(fault) => {
             check(fault)?;

@@ -5,6 +5,7 @@
 //! | [`codec`] | AMQP on the wire, written for this endpoint and independent of the SDKs' codecs |
 //! | [`options`] | everything that can be chosen when the endpoint starts |
 //! | [`server`] | listeners, and a task for each connection |
+//! | [`reader`] | a client that reads every partition: the bench's independent witness |
 //! | [`fault`] | what a delivery may meet instead of being accepted |
 //! | [`token`] | shared access signatures |
 //! | [`selector`] | where a receiver starts |
@@ -24,6 +25,7 @@ pub mod namespace;
 pub mod options;
 pub mod partition;
 pub mod partition_hash;
+pub mod reader;
 pub mod selector;
 pub mod server;
 mod tls;

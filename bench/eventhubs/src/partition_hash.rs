@@ -10,7 +10,7 @@
 pub fn partition_of(key: &[u8], partitions_count: u16) -> u16 {
     let (c, b) = lookup3(key);
     // The service keeps the low 16 bits as a signed number, and takes the size of the remainder.
-    let hash = ((c ^ b) as u16).cast_signed();
+    let hash = (((c ^ b) & 0xffff) as u16).cast_signed();
     let remainder = i32::from(hash) % i32::from(partitions_count);
     u16::try_from(remainder.unsigned_abs()).expect("a remainder is smaller than its divisor")
 }

@@ -1,5 +1,7 @@
 //! Shared access signatures: is a token ours, for what, and until when.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac as _};
@@ -121,7 +123,7 @@ fn percent_encode(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             encoded.push(byte.into());
         } else {
-            encoded.push_str(&format!("%{byte:02x}"));
+            let _ = write!(encoded, "%{byte:02x}");
         }
     }
     encoded

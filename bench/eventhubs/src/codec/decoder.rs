@@ -403,8 +403,9 @@ impl Fields<'_, '_> {
     pub(crate) fn text(&mut self) -> Result<Option<String>, DecodeError> {
         match self.constructor()? {
             None => Ok(None),
-            Some(constructor @ (0xa1 | 0xa3)) => Ok(Some(self.decoder.text(constructor >= 0xb0)?.to_owned())),
-            Some(constructor @ (0xb1 | 0xb3)) => Ok(Some(self.decoder.text(constructor >= 0xb0)?.to_owned())),
+            Some(constructor @ (0xa1 | 0xa3 | 0xb1 | 0xb3)) => {
+                Ok(Some(self.decoder.text(constructor >= 0xb0)?.to_owned()))
+            }
             Some(other) => Err(DecodeError::Constructor(other)),
         }
     }

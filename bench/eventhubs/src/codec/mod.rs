@@ -6,6 +6,7 @@
 //! | [`decoder`] | reads values from bytes, within limits |
 //! | [`encoder`] | writes primitives and full lists |
 //! | [`frame`] | the eight bytes before each body, and protocol headers |
+//! | [`outcome`] | errors, and what becomes of a delivery |
 //! | [`performative`] | open to close, and what SASL adds |
 //! | [`message`] | the sections of a message, found without decoding them |
 
@@ -13,6 +14,7 @@ pub mod decoder;
 pub mod encoder;
 pub mod frame;
 pub mod message;
+pub mod outcome;
 pub mod performative;
 pub mod value;
 

@@ -1,10 +1,11 @@
-//! Open to close (AMQP 1.0 §2.7), delivery states (§3.4) and the SASL exchange (§5.3.3).
+//! Open to close (AMQP 1.0 §2.7), and the SASL exchange (§5.3.3).
 
 use bytes::{Bytes, BytesMut};
 
 use super::DecodeError;
 use super::decoder::Decoder;
 use super::encoder as put;
+use super::outcome::{AmqpError, DeliveryState};
 use super::value::Value;
 
 /// What stands first in a frame's body.
@@ -23,22 +24,6 @@ pub enum Performative {
     SaslMechanisms(Vec<String>),
     SaslInit(SaslInit),
     SaslOutcome(u8),
-}
-
-/// Why a link, session or connection ends, or a delivery is rejected (§2.8.14).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AmqpError {
-    /// A symbol such as `amqp:not-found`.
-    pub condition: String,
-    /// For people.
-    pub description: String,
-}
-
-impl AmqpError {
-    /// An error with text.
-    pub fn new(condition: &str, description: impl Into<String>) -> Self {
-        Self { condition: condition.to_owned(), description: description.into() }
-    }
 }
 
 /// §2.7.1.
@@ -175,26 +160,6 @@ pub struct SaslInit {
     pub initial_response: Bytes,
 }
 
-/// What became of a delivery (§3.4).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DeliveryState {
-    /// Some of it was received.
-    Received,
-    /// Done.
-    Accepted,
-    /// Refused, because of an error.
-    Rejected(Option<AmqpError>),
-    /// Not looked at.
-    Released,
-    /// Given back, changed.
-    Modified {
-        /// Whether the attempt counts.
-        delivery_failed: bool,
-        /// Whether it must not come to this link again.
-        undeliverable_here: bool,
-    },
-}
-
 const OPEN: u8 = 0x10;
 const BEGIN: u8 = 0x11;
 const ATTACH: u8 = 0x12;
@@ -204,12 +169,6 @@ const DISPOSITION: u8 = 0x15;
 const DETACH: u8 = 0x16;
 const END: u8 = 0x17;
 const CLOSE: u8 = 0x18;
-const ERROR: u8 = 0x1d;
-const RECEIVED: u8 = 0x23;
-const ACCEPTED: u8 = 0x24;
-const REJECTED: u8 = 0x25;
-const RELEASED: u8 = 0x26;
-const MODIFIED: u8 = 0x27;
 const SASL_MECHANISMS: u8 = 0x40;
 const SASL_INIT: u8 = 0x41;
 const SASL_OUTCOME: u8 = 0x44;
@@ -549,86 +508,6 @@ impl SaslInit {
     }
 }
 
-impl AmqpError {
-    fn decode(raw: &Bytes) -> Result<Self, DecodeError> {
-        let mut decoder = Decoder::new(raw);
-        let code = decoder.descriptor()?;
-        if code != u64::from(ERROR) {
-            return Err(DecodeError::Descriptor(code));
-        }
-        let mut fields = decoder.fields()?;
-        let condition = fields.text()?.ok_or(MISSING)?;
-        let description = fields.text()?.unwrap_or_default();
-        fields.end()?;
-        Ok(Self { condition, description })
-    }
-
-    fn encode(&self, out: &mut BytesMut) {
-        put::descriptor(out, ERROR);
-        put::list(out, |fields| {
-            fields.symbol(&self.condition);
-            fields.string(&self.description);
-            fields.null();
-        });
-    }
-}
-
-impl DeliveryState {
-    fn decode(raw: &Bytes) -> Result<Self, DecodeError> {
-        let mut decoder = Decoder::new(raw);
-        let code = decoder.descriptor()?;
-        let mut fields = decoder.fields()?;
-        let state = match u8::try_from(code).unwrap_or(0) {
-            RECEIVED => Self::Received,
-            ACCEPTED => Self::Accepted,
-            REJECTED => Self::Rejected(fields.raw()?.map(|raw| AmqpError::decode(&raw)).transpose()?),
-            RELEASED => Self::Released,
-            MODIFIED => Self::Modified {
-                delivery_failed: fields.boolean()?.unwrap_or(false),
-                undeliverable_here: fields.boolean()?.unwrap_or(false),
-            },
-            _ => return Err(DecodeError::Descriptor(code)),
-        };
-        fields.end()?;
-        Ok(state)
-    }
-
-    fn encode(&self, out: &mut BytesMut) {
-        match self {
-            Self::Received => {
-                put::descriptor(out, RECEIVED);
-                put::list(out, |fields| {
-                    fields.uint(0);
-                    fields.ulong(0);
-                });
-            }
-            Self::Accepted => {
-                put::descriptor(out, ACCEPTED);
-                put::list(out, |_| {});
-            }
-            Self::Rejected(error) => {
-                put::descriptor(out, REJECTED);
-                put::list(out, |fields| match error {
-                    Some(error) => fields.with(|out| error.encode(out)),
-                    None => fields.null(),
-                });
-            }
-            Self::Released => {
-                put::descriptor(out, RELEASED);
-                put::list(out, |_| {});
-            }
-            Self::Modified { delivery_failed, undeliverable_here } => {
-                put::descriptor(out, MODIFIED);
-                put::list(out, |fields| {
-                    fields.boolean(*delivery_failed);
-                    fields.boolean(*undeliverable_here);
-                    fields.null();
-                });
-            }
-        }
-    }
-}
-
 fn decode_lone_error(decoder: &mut Decoder<'_>) -> Result<Option<AmqpError>, DecodeError> {
     let mut fields = decoder.fields()?;
     let error = fields.raw()?.map(|raw| AmqpError::decode(&raw)).transpose()?;
@@ -647,10 +526,8 @@ fn encode_lone_error(out: &mut BytesMut, code: u8, error: Option<&AmqpError>) {
 /// One symbol, or an array of them (§5.3.3.1).
 fn decode_mechanisms(decoder: &mut Decoder<'_>) -> Result<Vec<String>, DecodeError> {
     let mut fields = decoder.fields()?;
-    let names = match fields.value()?.ok_or(MISSING)? {
-        Value::Array(names) => names,
-        name => vec![name],
-    };
+    let names = fields.value()?.ok_or(MISSING)?;
+    let names = if let Value::Array(names) = names { names } else { vec![names] };
     fields.end()?;
     names.iter().map(|name| name.as_text().map(str::to_owned).ok_or(DecodeError::Text)).collect()
 }

@@ -1,7 +1,7 @@
 //! Which node an address means.
 
 use super::link::Node;
-use crate::codec::performative::AmqpError;
+use crate::codec::outcome::AmqpError;
 use crate::namespace::Namespace;
 use crate::token::path_of;
 

@@ -11,7 +11,8 @@ use super::{Connection, Failure};
 use crate::codec::DecodeError;
 use crate::codec::frame::FrameKind;
 use crate::codec::message::{FORMAT_BATCH, Sections};
-use crate::codec::performative::{AmqpError, DeliveryState, Disposition, Performative, Transfer};
+use crate::codec::outcome::{AmqpError, DeliveryState};
+use crate::codec::performative::{Disposition, Performative, Transfer};
 use crate::event::{Prepared, partition_key_of};
 use crate::fault::FaultKind;
 
@@ -245,7 +246,7 @@ impl Connection {
     }
 
     fn write_outcome(&mut self, outcome: &Outcome) {
-        if !self.sessions.get(&outcome.channel).is_some_and(|session| !session.is_ending) {
+        if self.sessions.get(&outcome.channel).is_none_or(|session| session.is_ending) {
             return;
         }
         let disposition = Disposition {

@@ -32,7 +32,8 @@ use crate::codec::frame::{
     FRAME_BYTES_MIN_MAX, Frame, FrameKind, HEADER_AMQP, HEADER_SASL, put_frame, put_heartbeat, take_frame,
     take_protocol_header,
 };
-use crate::codec::performative::{AmqpError, Begin, Open, Performative, SaslInit};
+use crate::codec::outcome::AmqpError;
+use crate::codec::performative::{Begin, Open, Performative, SaslInit};
 use crate::namespace::{Mailbox, Namespace, now_us};
 
 use authority::Authority;
@@ -221,7 +222,7 @@ impl Connection {
         match (self.phase, performative) {
             (Phase::SaslInit, Performative::SaslInit(init)) => self.on_sasl_init(&init),
             (Phase::Opening, Performative::Open(open)) => self.on_open(&open),
-            (Phase::Open, performative) => return self.on_opened(frame.channel, performative, payload, now),
+            (Phase::Open, performative) => return self.on_opened(frame.channel, performative, &payload, now),
             (Phase::Opening, Performative::Close(_)) => self.finish(),
             _ => return Err(Failure::connection("amqp:not-allowed", "not in this state of the connection")),
         }
@@ -232,7 +233,7 @@ impl Connection {
         &mut self,
         channel: u16,
         performative: Performative,
-        payload: Bytes,
+        payload: &Bytes,
         now: Instant,
     ) -> Result<(), Failure> {
         match performative {
@@ -271,16 +272,17 @@ impl Connection {
         match performative {
             Performative::Attach(attach) => self.on_attach(channel, *attach),
             Performative::Flow(flow) => self.on_flow(channel, &flow),
-            Performative::Transfer(transfer) => self.on_transfer(channel, &transfer, &payload, now),
-            // We forget a delivery when we send it: outcomes of receivers change nothing in a hub.
-            Performative::Disposition(_) => Ok(()),
+            Performative::Transfer(transfer) => self.on_transfer(channel, &transfer, payload, now),
             Performative::Detach(detach) => self.on_detach(channel, &detach),
             Performative::End(_) => {
                 self.end_session(channel, None);
                 self.sessions.remove(&channel);
                 Ok(())
             }
-            Performative::Open(_)
+            // We forget a delivery when we send it: outcomes of receivers change nothing in a hub. The others were
+            // dealt with above.
+            Performative::Disposition(_)
+            | Performative::Open(_)
             | Performative::Begin(_)
             | Performative::Close(_)
             | Performative::SaslMechanisms(_)

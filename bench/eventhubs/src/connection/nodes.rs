@@ -8,7 +8,7 @@ use super::link::{ANSWERS_COUNT_MAX, Direction, Egress, Node, Source};
 use super::{Connection, Failure, now_s};
 use crate::codec::encoder as put;
 use crate::codec::message::SmallMessage;
-use crate::codec::performative::AmqpError;
+use crate::codec::outcome::AmqpError;
 use crate::codec::value::Value;
 use crate::namespace::Namespace;
 use crate::token::{Grant, TokenError, path_of};
