@@ -333,7 +333,8 @@ impl World {
             }
         }
         let seed = self.seed;
-        assert!(self.unanswered.values().all(VecDeque::is_empty), "seed={seed}: {:?}", self.unanswered);
+        let unanswered: Vec<_> = self.unanswered.values().flatten().map(|(token, _)| token).collect();
+        assert!(unanswered.is_empty(), "seed={seed}: {unanswered:?}");
         assert!(self.awaits_delivered.is_empty(), "seed={seed}: {:?}", self.awaits_delivered);
         for (flow, known) in &self.flows {
             let expected: BTreeSet<Offset> = self.reference.records_of(filters_of(*flow)).collect();
