@@ -22,6 +22,8 @@ pub struct ConnectionConfig {
     pub unread_max: Duration,
     /// Topic Filters in one SUBSCRIBE; more are answered 0x97. Partitions limit the Subscriptions of a client.
     pub subscriptions_per_client_max: u32,
+    /// Topic Aliases that a 5.0 client may set (MQTT 5.0 §3.2.2.3.8); 0 offers none. Each holds one Topic Name.
+    pub topic_alias_maximum: u16,
     /// Publications of this client, of any level, that partitions have not accepted yet. At the limit the socket is not read.
     pub publishes_count_max: u32,
     /// Bytes of these publications; one may exceed it. At the limit the socket is not read.
@@ -59,6 +61,7 @@ impl Default for ConnectionConfig {
             keep_alive_max: Duration::from_hours(1),
             unread_max: Duration::from_secs(30),
             subscriptions_per_client_max: 1_000,
+            topic_alias_maximum: 0,
             publishes_count_max: 8_192,
             publishes_bytes_max: 4 << 20,
             deliveries_count_max: 4_096,

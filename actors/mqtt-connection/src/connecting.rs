@@ -114,7 +114,7 @@ impl Connection {
             maximum_qos: Some(1),
             maximum_packet_size: Some(self.config.packet_bytes_max),
             assigned_client_identifier: connect.client_identifier.is_empty().then(|| self.assigned_client_identifier()),
-            topic_alias_maximum: None,
+            topic_alias_maximum: Some(self.config.topic_alias_maximum).filter(|maximum| *maximum > 0),
             retain_available: Some(true),
             wildcard_subscription_available: Some(true),
             subscription_identifiers_available: Some(true),

@@ -89,6 +89,8 @@ pub enum EndReason {
     ProtocolError(u8),
     /// It was refused at CONNECT, with the Reason Code of CONNACK.
     ConnectRefused(u8),
+    /// A 3.1.1 client's publication was refused, which that version can only say by closing: no PUBACK was written.
+    PublicationRefused,
     /// Another connection took over.
     TakenOver,
     /// The socket was not read for the longest time that back-pressure may take.

@@ -1,12 +1,13 @@
 //! PUBLISH to the partitions that own the topics; PUBACK in the order of receipt (MQTT 5.0 §3.3, §3.4, §4.6).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use contract::{
     MESSAGE_EXPIRY_NEVER, Publication, PublicationArena, PublicationDraft, PublishToken, QoS, RECORD_PREFIX_BYTES,
     Refusal, UtcTime, partition_of,
 };
-use mqtt::{DecodeError, ProtocolVersion, Publish, ReasonCode, Will, encode_puback};
+use mqtt::{DecodeError, ProtocolVersion, Publish, ReasonCode, TopicName, Will, encode_puback};
 
 use crate::state::Phase;
 use crate::step::{PublishGroup, Step};
@@ -23,27 +24,29 @@ impl Connection {
             self.close(reason_code, EndReason::ProtocolError(reason_code.0), step);
             return;
         }
-        let (Some(topic_name), None) = (publish.topic_name, publish.topic_alias) else {
-            // None was offered: Topic Alias Maximum is absent from CONNACK (MQTT-3.2.2-17).
-            return self.refuse_bytes(DecodeError::TopicAliasInvalid, step);
+        let topic_name = match self.topic_name_of(publish) {
+            Ok(topic_name) => topic_name,
+            Err(error) => return self.refuse_bytes(error, step),
         };
+        // It was checked before: by the codec, or when its alias was set.
+        let is_system = topic_name.starts_with('$') && TopicName::parse(&topic_name).is_none_or(TopicName::is_system);
         if let Some(packet_identifier) = publish.packet_identifier {
             if self.publishes.unacknowledged_count() >= usize::from(self.config.receive_maximum) {
                 // MQTT-3.3.4-7.
                 let reason_code = ReasonCode::RECEIVE_MAXIMUM_EXCEEDED;
                 return self.close(reason_code, EndReason::ProtocolError(reason_code.0), step);
             }
-            if topic_name.is_system() && self.version == ProtocolVersion::V5 {
+            if is_system && self.version == ProtocolVersion::V5 {
                 self.publishes.add_decided(packet_identifier, ReasonCode::TOPIC_NAME_INVALID);
                 return self.write_acknowledgements(step);
             }
         }
-        if topic_name.is_system() {
+        if is_system {
             // A server keeps `$SYS` for itself (MQTT 5.0 §4.7.2), and neither QoS 0 nor 3.1.1 have an answer that says so.
             return self.refuse_bytes(DecodeError::TopicNameInvalid, step);
         }
         let draft = PublicationDraft {
-            topic_name: topic_name.as_str(),
+            topic_name: &topic_name,
             properties: &publish.properties,
             qos: publish.qos,
             retain: publish.retain,
@@ -57,6 +60,23 @@ impl Connection {
         let publication = build(arena, &draft, publish.payload);
         self.counts.publishes += 1;
         self.add_to_group(publication, publish, step);
+    }
+
+    /// The Topic Name, or the one that its alias stands for (MQTT 5.0 §3.3.2.3.4).
+    fn topic_name_of<'a>(&mut self, publish: &Publish<'a>) -> Result<Cow<'a, str>, DecodeError> {
+        match (publish.topic_name, publish.topic_alias) {
+            (Some(topic_name), None) => Ok(Cow::Borrowed(topic_name.as_str())),
+            (_, Some(alias)) if alias > self.config.topic_alias_maximum => Err(DecodeError::TopicAliasInvalid),
+            (Some(topic_name), Some(alias)) => {
+                self.topic_aliases.insert(alias, topic_name.as_str().into());
+                Ok(Cow::Borrowed(topic_name.as_str()))
+            }
+            (None, alias) => {
+                let known = alias.and_then(|alias| self.topic_aliases.get(&alias));
+                let unknown = DecodeError::ProtocolError("a Topic Alias without a Topic Name (MQTT 5.0 §3.3.2.3.4)");
+                known.map(|topic_name| Cow::Owned(String::from(&**topic_name))).ok_or(unknown)
+            }
+        }
     }
 
     fn add_to_group(&mut self, publication: Publication, publish: &Publish<'_>, step: &mut Step<'_>) {
@@ -90,7 +110,7 @@ impl Connection {
             }
             // 3.1.1 cannot refuse: without PUBACK the client sends again over its next connection.
             (ProtocolVersion::V311, _) if acknowledgements_count > 0 => {
-                self.close_silently(EndReason::ProtocolError(ReasonCode::QUOTA_EXCEEDED.0), step);
+                self.close_silently(EndReason::PublicationRefused, step);
             }
             (ProtocolVersion::V5, Refusal::QuotaExceeded) | (ProtocolVersion::V311, _) => {}
         }
@@ -108,7 +128,8 @@ impl Connection {
         self.publishes.forget_settled();
     }
 
-    /// Publishes the Will Message (MQTT-3.1.2-8).
+    /// Publishes the Will Message (MQTT-3.1.2-8). The session ends with the connection, so that no Will Delay Interval is waited
+    /// for (MQTT 5.0 §3.1.3.2.2).
     pub(crate) fn publish_will(&mut self, will: &Will, step: &mut Step<'_>) {
         let draft = PublicationDraft {
             topic_name: &will.topic_name,

@@ -9,6 +9,9 @@ use crate::step::Step;
 use crate::subscribing::SUBSCRIBES_PENDING_MAX;
 use crate::{Connection, Effect, EndReason};
 
+/// Bytes that a step left unread, for its room was used up; from here on the socket is not read.
+const UNREAD_BYTES_MAX: usize = 128 << 10;
+
 /// Bytes that may come behind CONNECT before CONNACK; then the socket is not read.
 const EARLY_BYTES_MAX: usize = 16 << 10;
 
@@ -47,13 +50,13 @@ impl Connection {
             return;
         }
         match self.paused_since {
-            None if self.is_at_limit(step) => {
+            None if self.is_at_limit(step) || self.decoder.unread_bytes() >= UNREAD_BYTES_MAX => {
                 self.paused_since = Some(step.now);
                 if !self.is_socket_closed {
                     step.effects.push(Effect::PauseReading);
                 }
             }
-            Some(_) if !self.is_blocked(step) => {
+            Some(_) if !self.is_blocked(step) && self.decoder.unread_bytes() < UNREAD_BYTES_MAX / 2 => {
                 self.paused_since = None;
                 self.received_at = step.now;
                 if !self.is_socket_closed {

@@ -1,6 +1,6 @@
 //! What a connection owns.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub struct Connection {
     pub(crate) unwritten_bytes: usize,
     pub(crate) will: Option<Box<Will>>,
     pub(crate) publishes: PublishWindow,
+    /// Topic Aliases that the client set: at most Topic Alias Maximum (MQTT 5.0 §3.3.2.3.4).
+    pub(crate) topic_aliases: BTreeMap<u16, Box<str>>,
     pub(crate) subscribes: VecDeque<PendingSubscribe>,
     /// The token of the first of `subscribes`.
     pub(crate) first_subscribe_token: u64,
@@ -96,6 +98,7 @@ impl Connection {
             unwritten_bytes: 0,
             will: None,
             publishes: PublishWindow::default(),
+            topic_aliases: BTreeMap::new(),
             subscribes: VecDeque::new(),
             first_subscribe_token: 0,
             deliveries: None,
@@ -108,6 +111,11 @@ impl Connection {
             counts: Counts::default(),
             config,
         }
+    }
+
+    /// Bytes of input and output that it holds, or that its socket's shell holds for it; 0 while it is idle.
+    pub fn buffered_bytes(&self) -> usize {
+        self.decoder.buffered_bytes() + self.unwritten_bytes
     }
 
     /// Where it lives.

@@ -113,6 +113,36 @@ fn deliveries_wait_for_the_socket_and_settle_when_they_are_written() {
 }
 
 #[test]
+fn one_write_may_set_free_the_deliveries_of_a_thousand_partitions() {
+    let config = ConnectionConfig {
+        partitions_count: 1_000,
+        output_bytes_max: 50_000,
+        deliveries_bytes_max: 1 << 30,
+        ..ConnectionConfig::default()
+    };
+    let mut harness = Harness::connected_v311(config);
+    harness.subscribe("#", 1, 4, 1_000);
+    let large = record("a", &[], &vec![7; 50_000], None);
+    let small = record("a", &[], b"x", None);
+    for partition in 0..1_000 {
+        let publication = if partition == 0 { &large } else { &small };
+        let deliveries = (0..4).map(|n| delivery(n, QoS::AtMostOnce, publication)).collect();
+        let effects = harness.message(Message::Deliver { partition: PartitionIndex(partition), deliveries });
+        assert!(partition == 0 || effects.is_empty());
+    }
+    let mut settled_count = 1;
+    for _ in 0..4 {
+        let effects = harness.message(Message::Written { bytes: 50_100 });
+        for effect in effects {
+            if let Effect::DeliveriesSettled { numbers, .. } = effect {
+                settled_count += numbers.iter().map(|range| range.end.0 - range.start.0).sum::<u64>();
+            }
+        }
+    }
+    assert_eq!(settled_count, 4_000, "over many steps, each within its effects");
+}
+
+#[test]
 fn credit_comes_back_in_halves_of_a_share() {
     let config = ConnectionConfig { deliveries_count_max: 4, ..ConnectionConfig::default() };
     let mut harness = subscriber(4, config);

@@ -131,6 +131,21 @@ fn a_topic_alias_that_was_not_offered_is_refused() {
 }
 
 #[test]
+fn a_topic_alias_stands_for_the_topic_name_that_set_it() {
+    let config = ConnectionConfig { topic_alias_maximum: 2, ..ConnectionConfig::default() };
+    let mut harness = Harness::connected_v5(config);
+    let alias = |topic, number| publish(5, 0, 0, topic, &[0x23, 0, number], b"x");
+    let bytes = [alias("a", 1), alias("", 1), alias("b", 1), alias("", 1), publish(5, 0, 0, "c", &[], b"x")].concat();
+    let topics: Vec<String> =
+        published(&harness.receive(&bytes))[0].2.iter().map(|each| each.topic_name_str().into()).collect();
+    assert_eq!(topics, ["a", "a", "b", "b", "c"]);
+    let effects = harness.receive(&alias("", 2));
+    assert_eq!(written(&effects), [0xe0, 0x01, 0x82], "it was never set");
+    let mut harness = Harness::connected_v5(ConnectionConfig { topic_alias_maximum: 2, ..ConnectionConfig::default() });
+    assert_eq!(written(&harness.receive(&alias("a", 3))), [0xe0, 0x01, 0x94], "above the maximum");
+}
+
+#[test]
 fn properties_go_on_without_the_expiry_interval() {
     let mut harness = Harness::connected_v5(ConnectionConfig::default());
     let properties = b"\x01\x01\x02\x00\x00\x00\x3c\x26\x00\x01k\x00\x01v";

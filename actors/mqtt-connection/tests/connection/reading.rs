@@ -99,6 +99,22 @@ fn what_a_peer_sent_before_it_left_is_read_as_partitions_take_it() {
 }
 
 #[test]
+fn a_peer_that_outruns_the_steps_is_not_read() {
+    let config = ConnectionConfig {
+        partitions_count: 1_024,
+        publishes_count_max: 1_000_000,
+        publishes_bytes_max: 1 << 30,
+        ..ConnectionConfig::default()
+    };
+    let mut harness = Harness::connected_v5(config);
+    let bytes: Vec<u8> = (0..20_000).flat_map(|n| publish(5, 0, 0, &format!("t/{n}"), &[], b"x")).collect();
+    let effects = harness.receive(&bytes);
+    assert!(effects.contains(&Effect::PauseReading) && effects.contains(&Effect::ResumeReading));
+    assert_eq!(published(&effects).iter().map(|batch| batch.2.len()).sum::<usize>(), 20_000);
+    assert_eq!(harness.connection.buffered_bytes(), 23, "CONNACK was not written yet");
+}
+
+#[test]
 fn a_connection_is_small() {
     assert!(size_of::<mqtt_connection::Connection>() <= 512, "{}", size_of::<mqtt_connection::Connection>());
 }
