@@ -368,3 +368,174 @@ fn abort_code(body: &[u8]) -> StatusCode {
         Ok(_) | Err(_) => StatusCode::BAD_UNEXPECTED_ERROR,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::ReadBuffer;
+
+    const LIMITS: SendLimits = SendLimits { chunk_bytes_max: 8_192, message_bytes_max: 100_000, chunk_count_max: 0 };
+
+    fn channel(token_id: u32, keys: Option<TokenKeys>) -> Channel {
+        let mut channel = Channel::new(&TransportLimits::default(), LIMITS);
+        channel.set_token(7, Token { id: token_id, keys }).unwrap();
+        channel
+    }
+
+    /// A client and a server with one token.
+    fn pair(is_secured: bool) -> (Channel, Channel) {
+        let keys = |mine: u8, other: u8| is_secured.then(|| TokenKeys::derive(&[mine; 32], &[other; 32]));
+        (channel(1, keys(1, 2)), channel(1, keys(2, 1)))
+    }
+
+    /// All messages of `bytes`, read in two parts.
+    fn receive(channel: &mut Channel, bytes: &[u8], split: usize) -> Result<Vec<Received>, StatusCode> {
+        let mut buffer = ReadBuffer::new(0);
+        let mut all = Vec::new();
+        for part in [&bytes[..split], &bytes[split..]] {
+            let mut rest = part;
+            while !rest.is_empty() {
+                let spare = buffer.spare();
+                let (now, later) = rest.split_at(rest.len().min(spare.len()));
+                spare[..now.len()].copy_from_slice(now);
+                buffer.filled(now.len());
+                rest = later;
+                while let Some(frame) = buffer.next_frame()? {
+                    all.extend(channel.receive(&frame)?);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn sent(channel: &mut Channel, request_id: u32, body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        channel.send(Sent::Message, request_id, body, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn messages_of_all_lengths_come_through_split_anywhere() {
+        for is_secured in [false, true] {
+            let (mut client, mut server) = pair(is_secured);
+            for length in [0, 1, 15, 16, 17, 31, 100, 8_100, 8_128, 8_129, 8_136, 8_168, 8_169, 40_000] {
+                let body: Vec<u8> = (0..length).map(|at: u32| u8::try_from(at % 251).unwrap()).collect();
+                let bytes = sent(&mut client, length, &body);
+                let split = bytes.len() / 3;
+                let received = receive(&mut server, &bytes, split).unwrap();
+                assert_eq!(received, [Received { request_id: length, body: Ok(body.into()) }], "{length}");
+            }
+            let short = if is_secured { 2 * 64 } else { 2 * 27 };
+            for split in 0..short {
+                let (mut client, mut server) = pair(is_secured);
+                let bytes = [sent(&mut client, 1, b"one"), sent(&mut client, 2, b"two")].concat();
+                assert_eq!(receive(&mut server, &bytes, split).unwrap().len(), 2, "{split}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_that_the_server_would_not_take_is_not_begun() {
+        let (mut client, _) = pair(false);
+        let mut out = Vec::new();
+        let refused = client.send(Sent::Message, 1, &vec![0; 100_001], &mut out);
+        assert_eq!((refused, out.len()), (Err(StatusCode::BAD_REQUEST_TOO_LARGE), 0));
+        assert_eq!(client.next_sequence(), 1);
+    }
+
+    #[test]
+    fn any_changed_bit_of_a_secured_chunk_ends_the_connection() {
+        let bytes = sent(&mut pair(true).0, 1, b"a value");
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            let outcome = receive(&mut pair(true).1, &changed, 0);
+            assert!(outcome.is_err() || outcome.is_ok_and(|received| received.is_empty()), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_gap_or_a_repetition_of_sequence_numbers_is_found() {
+        for is_secured in [false, true] {
+            let (mut client, mut server) = pair(is_secured);
+            let first = sent(&mut client, 1, b"one");
+            let _lost = sent(&mut client, 2, b"two");
+            let third = sent(&mut client, 3, b"three");
+            assert_eq!(receive(&mut server, &first, 0).unwrap().len(), 1);
+            assert_eq!(receive(&mut server, &third, 0), Err(BAD_SEQUENCE_NUMBER_INVALID));
+            let mut server = pair(is_secured).1;
+            assert_eq!(receive(&mut server, &[first.clone(), first].concat(), 0), Err(BAD_SEQUENCE_NUMBER_INVALID));
+        }
+    }
+
+    #[test]
+    fn sequence_numbers_wrap_as_the_standard_lets_them() {
+        let mut channel = pair(false).0;
+        channel.send_sequence = SEQUENCE_WRAP_START - 1;
+        assert_eq!((channel.take_sequence(), channel.take_sequence()), (SEQUENCE_WRAP_START, 1));
+        for (last, next, expected) in [
+            (u32::MAX, 0, Ok(())),
+            (SEQUENCE_WRAP_START, 1_023, Ok(())),
+            (SEQUENCE_WRAP_START, 1_024, Err(BAD_SEQUENCE_NUMBER_INVALID)),
+            (SEQUENCE_WRAP_START - 1, 1, Err(BAD_SEQUENCE_NUMBER_INVALID)),
+            (5, 6, Ok(())),
+            (5, 5, Err(BAD_SEQUENCE_NUMBER_INVALID)),
+        ] {
+            channel.received_sequence = Some(last);
+            assert_eq!(channel.check_sequence(next), expected, "{last} then {next}");
+        }
+    }
+
+    #[test]
+    fn an_abort_gives_up_the_message_and_the_next_one_comes() {
+        for is_secured in [false, true] {
+            let (mut client, mut server) = pair(is_secured);
+            let mut bytes = Vec::new();
+            client.send_chunk(*b"MSGC", 4, &[1; 100], &mut bytes).unwrap();
+            client.send_chunk(*b"MSGA", 4, &0x80B9_0000_u32.to_le_bytes(), &mut bytes).unwrap();
+            client.send_chunk(*b"MSGF", 5, b"next", &mut bytes).unwrap();
+            let received = receive(&mut server, &bytes, 0).unwrap();
+            let next = Received { request_id: 5, body: Ok(Bytes::from_static(b"next")) };
+            assert_eq!(received, [Received { request_id: 4, body: Err(StatusCode(0x80B9_0000)) }, next]);
+        }
+    }
+
+    #[test]
+    fn chunks_of_two_messages_do_not_mix() {
+        let (mut client, mut server) = pair(false);
+        let mut bytes = Vec::new();
+        client.send_chunk(*b"MSGC", 4, b"one", &mut bytes).unwrap();
+        client.send_chunk(*b"MSGF", 5, b"two", &mut bytes).unwrap();
+        assert_eq!(receive(&mut server, &bytes, 0), Err(BAD_SEQUENCE_NUMBER_INVALID));
+    }
+
+    #[test]
+    fn messages_beyond_the_limits_end_the_connection() {
+        for (message_bytes_max, chunk_count_max) in [(20_000, 100), (1 << 20, 3)] {
+            let (mut client, _) = pair(false);
+            let limits = TransportLimits { message_bytes_max, chunk_count_max, ..TransportLimits::default() };
+            let mut server = Channel::new(&limits, LIMITS);
+            server.set_token(7, Token { id: 1, keys: None }).unwrap();
+            let bytes = sent(&mut client, 1, &vec![0; 30_000]);
+            assert_eq!(receive(&mut server, &bytes, 0), Err(StatusCode::BAD_RESPONSE_TOO_LARGE));
+        }
+    }
+
+    #[test]
+    fn the_old_token_is_good_until_the_new_one_is_used() {
+        let keys = |mine: u8, other: u8| Some(TokenKeys::derive(&[mine; 32], &[other; 32]));
+        let (mut server, mut client) = pair(true);
+        let old = [sent(&mut server, 1, b"one"), sent(&mut server, 2, b"two")];
+        client.set_token(7, Token { id: 2, keys: keys(3, 4) }).unwrap();
+        assert_eq!(receive(&mut client, &old[0], 0).unwrap().len(), 1);
+        assert_eq!(receive(&mut client, &old[1], 0).unwrap().len(), 1);
+        let late = sent(&mut server, 4, b"late");
+        server.send_sequence -= 1;
+        server.set_token(7, Token { id: 2, keys: keys(4, 3) }).unwrap();
+        let new = sent(&mut server, 3, b"three");
+        assert_eq!(receive(&mut client, &new, 0).unwrap().len(), 1);
+        assert_eq!(receive(&mut client, &late, 0), Err(BAD_SECURE_CHANNEL_TOKEN_UNKNOWN));
+        let renewed = client.set_token(8, Token { id: 3, keys: None });
+        assert_eq!(renewed, Err(StatusCode::BAD_SECURE_CHANNEL_ID_INVALID));
+    }
+}

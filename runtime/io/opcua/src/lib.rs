@@ -9,14 +9,16 @@
 //! | `config.rs`, `command.rs` | what a connection needs to know, and what it is told to do |
 //! | `shell.rs` | waits for Connect, connects, lets the connection live |
 //! | `connect.rs` | resolve, ask for endpoints, choose, open the channel |
-//! | `connection.rs` | one open connection: read, write, renew the token, keep the time of requests |
+//! | `connection.rs` | one open connection, one task: read, write, deliver |
+//! | `connection/sending.rs`, `connection/keeping_time.rs` | requests on their way out; time-outs and the token's renewal |
 //! | `wire.rs` | the socket with its two buffers |
 //! | `frame.rs`, `channel.rs`, `opening.rs` | frames, chunks with symmetric security, OpenSecureChannel; without a socket |
 //! | `request.rs`, `response.rs` | services as bytes, and bytes as services |
 //! | `session_security.rs` | nonces, signatures and user tokens of a Session |
 //! | `endpoint.rs` | which endpoint is used, and by what URL |
 //! | `certificate.rs`, `identity.rs` | whether the server is trusted; our own certificate |
-//! | `status.rs` | StatusCodes of the transport |
+//! | `status.rs` | the `StatusCode`s of the transport |
+//! | `fuzzing.rs` | entry points for fuzz targets |
 
 mod certificate;
 mod channel;
@@ -26,6 +28,7 @@ mod connect;
 mod connection;
 mod endpoint;
 mod frame;
+pub mod fuzzing;
 mod identity;
 mod opening;
 mod request;

@@ -1,5 +1,6 @@
 //! The shell against a real server over loopback: the simulated plant of `bench/plc`, driven by a real Session.
 
+mod driver;
 mod world;
 
 use std::time::Duration;
@@ -9,7 +10,8 @@ use bench_plc::scenario::PlantScenario;
 use opcua_subscription::{DisconnectReason, Report, StatusCode};
 use opcua_transport::{Security, TransportConfig, TrustPolicy, UserName};
 
-use crate::world::{Client, Seen, Values, World, folder_with, options, small_scenario};
+use crate::driver::Seen;
+use crate::world::{Client, Values, World, folder_with, options, small_scenario};
 
 #[test]
 fn values_arrive_without_security() {

@@ -4,65 +4,37 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant as Moment};
 
 use bench_plc::options::PlantOptions;
 use bench_plc::plant::Plant;
 use bench_plc::scenario::PlantScenario;
 use bench_plc::value::decode_text;
-use contract::{Actor as _, Effects, Instant, Publication, QoS};
-use executor::{
-    Blocking, BlockingSpec, Core, CoreFactory, Decision, ExecutorSpec, Executors, LocalReceiver, LocalSender,
-    StopReport, Supervisor, Turn, local_channel,
-};
-use opcua_subscription::{
-    Conflate, DataPoint, DataSet, DataSetDefaults, Effect, Limits, Message, Report, Sampling, Session, SessionConfig,
-};
-use opcua_transport::{Command, TransportConfig, spawn_transport};
+use contract::{Publication, QoS};
+use executor::{Executors, StopReport, Supervisor};
+use opcua_subscription::{Conflate, DataPoint, DataSet, DataSetDefaults, Limits, Sampling, SessionConfig};
+use opcua_transport::TransportConfig;
+
+use crate::driver::{self, GRACE, Seen};
 
 /// The longest that a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
-const GRACE: Duration = Duration::from_secs(20);
-
-/// What a Session did.
-#[derive(Debug)]
-pub(crate) enum Seen {
-    Report(Report),
-    Publication(Publication),
-}
 
 /// One Session and its core.
 pub(crate) struct Client {
     executors: Executors,
     supervisor: Supervisor,
-    pub(crate) seen: Receiver<Seen>,
+    seen: Receiver<Seen>,
 }
 
 impl Client {
     /// Starts a core with a Session that monitors all tags of `scenario`. `capacity` is that of the message channel.
     pub(crate) fn start(transport: TransportConfig, scenario: &PlantScenario, capacity: usize) -> Self {
-        let supervisor = Supervisor::new(GRACE, |_| Decision::EndProcess);
-        let (seen, seeing) = channel();
-        let session = session_config(scenario);
-        let factory: CoreFactory = Box::new(move |context| {
-            Box::pin(async move {
-                let spec = BlockingSpec { name: "rsa".to_owned(), thread_count: 1, queue_max: 16, cpu: None };
-                let (commands, to_shell) = local_channel(64, None);
-                let (from_shell, messages) = local_channel(capacity, Some(context.local_bell()));
-                let blocking = Blocking::start(&spec)?;
-                spawn_transport(&context, "opcua-transport", transport, to_shell, from_shell, blocking)?;
-                let limits = Limits { backoff_max: Duration::from_millis(500), ..Limits::default() };
-                let session = Session::new(&session, limits, 7)?;
-                let effects = Effects::new(session.effects_count_max());
-                let commands = Some(commands);
-                let inbox = VecDeque::from([Message::Start { saved: None }]);
-                let core = Driver { session, effects, commands, messages, inbox, seen };
-                Ok(Box::new(core) as Box<dyn Core>)
-            })
-        });
-        let executors = Executors::start(&supervisor, vec![(ExecutorSpec::new("opcua", None), factory)]).unwrap();
-        Self { executors, supervisor, seen: seeing }
+        let limits = Limits { backoff_max: Duration::from_millis(500), ..Limits::default() };
+        let (supervisor, executors, seen) =
+            driver::start(transport, session_config(scenario), limits, capacity).unwrap();
+        Self { executors, supervisor, seen }
     }
 
     /// Waits for what `find` finds.
@@ -98,77 +70,6 @@ impl Client {
             values.take_seen(&seen);
         }
     }
-}
-
-/// A core with one Session, whose publications are accepted at once.
-struct Driver {
-    session: Session,
-    effects: Effects<Effect>,
-    /// `None` once the Session has stopped.
-    commands: Option<LocalSender<Command>>,
-    messages: LocalReceiver<Message>,
-    inbox: VecDeque<Message>,
-    seen: Sender<Seen>,
-}
-
-impl Driver {
-    fn carry_out(&mut self) {
-        while let Some(effect) = self.effects.pop() {
-            let other = match Command::try_from(effect) {
-                Ok(command) => {
-                    let commands = self.commands.as_ref().expect("a stopped Session asks for nothing");
-                    commands.try_send(command).expect("64 commands are more than a Session gives in a turn");
-                    continue;
-                }
-                Err(other) => other,
-            };
-            // Whoever looks on may have seen enough.
-            match other {
-                Effect::Publish { token, publications, .. } => {
-                    for publication in publications {
-                        let _ = self.seen.send(Seen::Publication(publication));
-                    }
-                    self.inbox.push_back(Message::Accepted { token });
-                }
-                Effect::Report(report) => drop(self.seen.send(Seen::Report(report))),
-                Effect::Stopped => self.commands = None,
-                Effect::SaveState(_) | Effect::Connect | Effect::Disconnect | Effect::Send { .. } => {}
-            }
-        }
-        self.effects.drain_observations();
-    }
-}
-
-impl Core for Driver {
-    fn turn(&mut self, now: Instant) -> Turn {
-        while let Some(message) = self.inbox.pop_front().or_else(|| self.messages.try_receive()) {
-            self.session.handle(message, now, &mut self.effects);
-            self.carry_out();
-        }
-        if self.session.poll_timeout().is_some_and(|due| due <= now) {
-            self.session.handle_timeout(now, &mut self.effects);
-            self.carry_out();
-        }
-        Turn { next_timeout: self.session.poll_timeout(), more: !self.inbox.is_empty() }
-    }
-
-    fn stop(&mut self, _now: Instant) {
-        self.inbox.push_back(Message::Stop { close_session: true });
-    }
-
-    fn stopped(&self) -> bool {
-        self.commands.is_none()
-    }
-
-    fn stall_culprit(&self) -> &'static str {
-        "session"
-    }
-
-    fn panic_culprit(&self) -> &'static str {
-        "session"
-    }
-
-    fn restart(&mut self, _now: Instant) {}
 }
 
 /// The values that came, by tag.
