@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use azure_core::http::Url;
 use azure_core_amqp::{
@@ -11,7 +12,7 @@ use azure_core_amqp::{
 };
 use contract::{Event, HubPartitionIndex};
 use egress_batcher::{Failure, Outcome};
-use tokio::sync::RwLock;
+use tokio::sync::{Mutex, RwLock};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,9 @@ use crate::authorization::Authorization;
 use crate::config::{RouteConfig, Timeouts};
 use crate::encoding::{BATCH_MESSAGE_FORMAT, Envelope};
 use crate::failure::{failure_of_amqp, outcome_of};
+
+/// How long a batch waits for its outcome before somebody looks whether the connection is there, and then again.
+const PROBE_PERIOD: Duration = Duration::from_secs(1);
 
 /// A connection to one hub.
 pub(crate) struct HubClient {
@@ -31,6 +35,9 @@ pub(crate) struct HubClient {
     links: RefCell<BTreeMap<HubPartitionIndex, Rc<Link>>>,
     /// Read by each batch under way, written by the close, which so waits for all of them.
     under_way: RwLock<()>,
+    /// Held by the one batch that looks after the connection while it waits.
+    probe: Mutex<()>,
+    lost: CancellationToken,
     let_go: CancellationToken,
 }
 
@@ -57,6 +64,8 @@ impl HubClient {
             authorization: Authorization::new(config.tokens.clone()),
             links: RefCell::default(),
             under_way: RwLock::new(()),
+            probe: Mutex::new(()),
+            lost: CancellationToken::new(),
             let_go: CancellationToken::new(),
         };
         let options = AmqpConnectionOptions {
@@ -97,10 +106,13 @@ impl HubClient {
             }
             link.send(envelope).await.map(outcome_of)
         };
-        let outcome = match timeout(self.timeouts.send, sent).await {
-            Ok(Ok(outcome)) => return outcome,
-            Ok(Err(error)) => Outcome::Failed(self.failure_of("a batch was not sent", &error)),
-            Err(_) => Outcome::Failed(Failure::TimedOut),
+        let outcome = tokio::select! {
+            sent = timeout(self.timeouts.send, sent) => match sent {
+                Ok(Ok(outcome)) => return outcome,
+                Ok(Err(error)) => Outcome::Failed(self.failure_of("a batch was not sent", &error)),
+                Err(_) => Outcome::Failed(Failure::TimedOut),
+            },
+            () = self.lost() => Outcome::Failed(Failure::ConnectionLost),
         };
         // What failed without an outcome is in an unknown state; the next batch attaches anew.
         self.links.borrow_mut().remove(&hub_partition);
@@ -128,6 +140,28 @@ impl HubClient {
         self.links.borrow_mut().clear();
         if timeout(self.timeouts.close, self.connection.close()).await.is_err() {
             tracing::debug!(hub = self.hub, "the hub did not answer the close");
+        }
+    }
+
+    /// Ends when the connection is gone. The SDK does not tell a batch that waits for its outcome; so one of those
+    /// that wait asks for a session from time to time, which a connection that ended refuses at once.
+    async fn lost(&self) {
+        let probe = async {
+            let _alone = self.probe.lock().await;
+            loop {
+                tokio::time::sleep(PROBE_PERIOD).await;
+                let session = AmqpSession::new();
+                if let Err(error) = session.begin(&self.connection, None).await {
+                    tracing::info!(hub = self.hub, %error, "the connection ended under a batch");
+                    return self.lost.cancel();
+                }
+                // Its end is not worth a word: the next probe finds out.
+                let _ended = session.end().await;
+            }
+        };
+        tokio::select! {
+            () = probe => {}
+            () = self.lost.cancelled() => {}
         }
     }
 
