@@ -83,7 +83,11 @@ impl Connection {
             }
             ProtocolVersion::V5 => {
                 let connack = self.connack(&connect, session_present, keep_alive_s);
+                let before_bytes = step.output.len();
                 encode_connack(&mut step.output, ReasonCode::SUCCESS, &connack);
+                if self.take_back_if_too_large(before_bytes, step) {
+                    self.refuse_connect(ReasonCode::PACKET_TOO_LARGE, step);
+                }
             }
         }
     }
@@ -103,6 +107,16 @@ impl Connection {
             self.keep_alive_due = step.now + timeout;
         }
         keep_alive_s
+    }
+
+    /// Takes back the answer that the output has from `before_bytes` on where it is larger than the client's Maximum Packet Size
+    /// (MQTT-3.1.2-24); answers whether it was.
+    pub(crate) fn take_back_if_too_large(&self, before_bytes: usize, step: &mut Step<'_>) -> bool {
+        let is_too_large = step.output.len() - before_bytes > self.client_packet_bytes_max as usize;
+        if is_too_large {
+            step.output.truncate(before_bytes);
+        }
+        is_too_large
     }
 
     fn connack(&self, connect: &Connect, session_present: bool, keep_alive_s: u16) -> Connack {

@@ -44,7 +44,8 @@ impl Connection {
 
     /// Once the socket is closed and all that came over it is read: the Will, and the last effects.
     pub(crate) fn end_if_done(&mut self, step: &mut Step<'_>) {
-        if !self.is_socket_closed || (matches!(self.phase, Phase::Connected) && self.decoder.unread_bytes() > 0) {
+        let may_read_on = matches!(self.phase, Phase::Attaching(_) | Phase::Connected);
+        if !self.is_socket_closed || (may_read_on && self.decoder.unread_bytes() > 0) {
             return;
         }
         self.phase = Phase::Gone;

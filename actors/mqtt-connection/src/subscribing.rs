@@ -8,7 +8,7 @@ use mqtt::{
 use crate::delivery_window::DeliveryWindow;
 use crate::state::Phase;
 use crate::step::Step;
-use crate::{Connection, Effect};
+use crate::{Connection, Effect, EndReason};
 
 /// SUBSCRIBEs and UNSUBSCRIBEs that partitions have not answered; then the socket is not read.
 pub(crate) const SUBSCRIBES_PENDING_MAX: usize = 16;
@@ -140,6 +140,7 @@ impl Connection {
         while self.subscribes.front().is_some_and(|pending| pending.awaited_count == 0) {
             let Some(pending) = self.subscribes.pop_front() else { break };
             self.first_subscribe_token += 1;
+            let before_bytes = step.output.len();
             match pending.answer {
                 Answer::Suback(packet_identifier) => {
                     encode_suback(&mut step.output, self.version, packet_identifier, &pending.reason_codes);
@@ -149,6 +150,11 @@ impl Connection {
                     encode_unsuback(&mut step.output, self.version, packet_identifier, &pending.reason_codes);
                 }
                 Answer::Nothing => {}
+            }
+            if self.take_back_if_too_large(before_bytes, step) {
+                // What was subscribed cannot be answered; it ends with the connection.
+                let reason_code = ReasonCode::PACKET_TOO_LARGE;
+                return self.close(reason_code, EndReason::ProtocolError(reason_code.0), step);
             }
         }
         if self.subscribes.is_empty() && self.subscribes.capacity() > 0 {

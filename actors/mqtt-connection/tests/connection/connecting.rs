@@ -128,6 +128,31 @@ fn what_comes_before_connack_waits_for_it() {
 }
 
 #[test]
+fn a_client_that_does_not_wait_for_connack_may_leave_at_once() {
+    let mut harness = Harness::new(ConnectionConfig::default());
+    let bytes = [connect_v311("c", 10), publish(4, 0, 0, "a", &[], b"x"), vec![0xe0, 0x00]].concat();
+    harness.receive(&bytes);
+    assert_eq!(harness.message(Message::SocketClosed), []);
+    let effects = harness.message(Message::Attached { session_present: false });
+    let tail = [Effect::Detach, Effect::Ended(EndReason::ClientDisconnected), Effect::Gone];
+    assert!(matches!(effects[0], Effect::Publish { .. }) && effects[1..] == tail, "{effects:?}");
+}
+
+#[test]
+fn a_client_that_cannot_take_its_answers_is_refused() {
+    // MQTT-3.1.2-24.
+    let mut harness = Harness::new(ConnectionConfig::default());
+    harness.receive(&connect_v5("c", 10, &[0x27, 0, 0, 0, 10]));
+    let effects = harness.message(Message::Attached { session_present: false });
+    assert_eq!(effects, [Effect::Write(vec![0x20, 0x03, 0x00, 0x95, 0x00].into()), Effect::Close]);
+    let mut harness = Harness::new(ConnectionConfig::default());
+    harness.receive(&connect_v5("c", 10, &[0x27, 0, 0, 0, 40]));
+    harness.message(Message::Attached { session_present: false });
+    let effects = harness.receive(&crate::support::subscribe(5, 1, &[("#a", 0); 40]));
+    assert_eq!(effects, [Effect::Write(vec![0xe0, 0x01, 0x95].into()), Effect::Close]);
+}
+
+#[test]
 fn too_much_before_connack_is_not_read() {
     let mut harness = Harness::new(ConnectionConfig::default());
     harness.receive(&connect_v311("c", 10));
