@@ -19,13 +19,12 @@ use contract::{
     Publisher, Record, SourceIndex, SubscribeToken,
 };
 use dice::Dice;
-use reference::{Reference, matches, ranges};
+use reference::{FLOWS, Reference, filters_of, ranges, takes};
 
 const EPOCH: Epoch = Epoch(5);
 const STEPS_COUNT: usize = 1_500;
 const SEEDS_COUNT: u64 = 200;
 const SLOTS_COUNT: u32 = 4;
-const FLOWS: [(FlowIndex, &[&str]); 2] = [(FlowIndex(1), &["a/#", "a/+"]), (FlowIndex(2), &["+/b"])];
 const TOPIC_NAMES: [&str; 6] = ["a", "a/b", "a/c", "b/b", "$x", "c"];
 const FILTERS: [&str; 8] = ["#", "a/#", "a/+", "+/b", "a/b", "$x", "+", "c"];
 
@@ -493,12 +492,4 @@ impl World {
     fn connection(&self, slot: u32) -> ConnectionAddress {
         ConnectionAddress { core: CoreIndex(0), slot, generation: self.generations[slot as usize] }
     }
-}
-
-fn filters_of(flow: FlowIndex) -> &'static [&'static str] {
-    FLOWS.iter().find(|(each, _)| *each == flow).map_or(&[], |(_, filters)| filters)
-}
-
-fn takes(flow: FlowIndex, topic_name: &[u8]) -> bool {
-    filters_of(flow).iter().any(|filter| matches(filter, topic_name))
 }

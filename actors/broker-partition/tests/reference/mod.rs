@@ -5,9 +5,12 @@ use std::ops::Range;
 
 use broker_partition::PartitionLimits;
 use contract::{
-    ConnectionAddress, Delivery, Instant, Offset, Publication, Publisher, QoS, RetainHandling, SubscribeResult,
-    SubscriptionRequest,
+    ConnectionAddress, Delivery, FlowIndex, Instant, Offset, Publication, Publisher, QoS, RetainHandling,
+    SubscribeResult, SubscriptionRequest,
 };
+
+/// The flows, and what they take.
+pub(crate) const FLOWS: [(FlowIndex, &[&str]); 2] = [(FlowIndex(1), &["a/#", "a/+"]), (FlowIndex(2), &["+/b"])];
 
 /// A record that a subscriber must get, unless it is dropped or expires.
 #[derive(Debug)]
@@ -160,7 +163,7 @@ impl Reference {
 }
 
 /// MQTT 5.0 §4.7, by recursion over the levels.
-pub(crate) fn matches(filter: &str, topic_name: &[u8]) -> bool {
+fn matches(filter: &str, topic_name: &[u8]) -> bool {
     fn levels(filter: &[&str], topic: &[&str]) -> bool {
         match (filter, topic) {
             (["#"], _) | ([], []) => true,
@@ -185,4 +188,14 @@ pub(crate) fn ranges(numbers: impl Iterator<Item = u64>) -> Vec<Range<u64>> {
         }
     }
     ranges
+}
+
+/// What a flow takes.
+pub(crate) fn filters_of(flow: FlowIndex) -> &'static [&'static str] {
+    FLOWS.iter().find(|(each, _)| *each == flow).map_or(&[], |(_, filters)| filters)
+}
+
+/// Whether a flow takes records of this topic.
+pub(crate) fn takes(flow: FlowIndex, topic_name: &[u8]) -> bool {
+    filters_of(flow).iter().any(|filter| matches(filter, topic_name))
 }
