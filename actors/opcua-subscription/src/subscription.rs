@@ -278,7 +278,9 @@ impl Subscription {
         if missing.only_listed
             && let Some(then) = missing.then
         {
-            self.last = Some(sequence::before(then));
+            // Messages that overtook each other may have been taken beyond `then` already.
+            let before = sequence::before(then);
+            self.last = self.last.filter(|last| sequence::is_after(*last, before)).or(Some(before));
         }
         self.catch_up = if self.last.is_some() { CatchUp::InStep } else { CatchUp::FirstMessage };
     }

@@ -122,9 +122,13 @@ impl Table {
     }
 
     fn publish_of(&mut self, subscription_id: u32, sequence_number: u32, has_value: bool) {
-        let request_handle = self.take_asked("Publish");
         let message = if has_value { message(sequence_number) } else { keep_alive(sequence_number) };
-        let body = publish_response(subscription_id, &[sequence_number], false, &message, &[]);
+        self.publish_message(subscription_id, &[sequence_number], &message);
+    }
+
+    fn publish_message(&mut self, subscription_id: u32, listed: &[u32], message: &Bytes) {
+        let request_handle = self.take_asked("Publish");
+        let body = publish_response(subscription_id, listed, false, message, &[]);
         self.tell(Message::PublishResponse { request_handle, body, received_utc: START });
     }
 
@@ -212,6 +216,22 @@ fn messages_that_overtake_each_other_are_put_in_order() {
     table.republish(Ok(message(2)));
     assert_eq!(table.values(), [1, 2, 3]);
     assert_eq!(table.counter("duplicates"), 1);
+}
+
+#[test]
+fn the_first_messages_may_overtake_each_other_too() {
+    let mut table = Table::running();
+    table.publish_message(SUBSCRIPTION_ID, &[1, 2, 3], &message(3));
+    table.publish(1);
+    table.publish(2);
+    table.republish(Ok(message(1)));
+    assert_eq!(table.values(), [1, 2, 3]);
+    // What was listed is there, and so is what came after the list.
+    table.republish(Ok(message(2)));
+    table.accept_all();
+    table.publish(4);
+    assert_eq!(table.values(), [1, 2, 3, 4]);
+    assert!(!table.is_asked("Republish"));
 }
 
 #[test]
