@@ -6,7 +6,7 @@
 //!
 //! URL, seconds, a NodeId with `{}` where the number goes, how many of them; or `plant` and nothing for the tags of
 //! `bench-plc`. Behind these: `secure` for Basic256Sha256, `NAME:PASSWORD` for a user, `interval=MS` for the
-//! PublishingInterval. Our certificate lies in the folder `watch-pki`.
+//! PublishingInterval, `token=MS` for the lifetime of the channel's token. Our certificate lies in the folder `watch-pki`.
 
 #[path = "../tests/plant/driver.rs"]
 mod driver;
@@ -39,6 +39,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             transport.user = Some(UserName { name: name.to_owned(), password: password.to_owned() });
         } else if let Some(millis) = argument.strip_prefix("interval=") {
             interval = Duration::from_millis(millis.parse()?);
+        } else if let Some(millis) = argument.strip_prefix("token=") {
+            transport.token_lifetime = Duration::from_millis(millis.parse()?);
         } else {
             count = argument.parse()?;
         }
@@ -104,13 +106,14 @@ fn session(nodes: &[String], publishing_interval: Duration) -> SessionConfig {
     }
 }
 
-/// Nanoseconds on a processor, by thread.
+/// Nanoseconds on a processor, by the threads' names.
 fn cpu_by_thread() -> BTreeMap<String, f64> {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let read = |task: &std::fs::DirEntry, file| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
-    let threads = tasks.map(|task| {
+    let mut threads = BTreeMap::new();
+    for task in tasks {
         let nanos = read(&task, "schedstat").split(' ').next().and_then(|nanos| nanos.parse().ok());
-        (read(&task, "comm").trim().to_owned(), nanos.unwrap_or(0.0))
-    });
-    threads.collect()
+        *threads.entry(read(&task, "comm").trim().to_owned()).or_default() += nanos.unwrap_or(0.0);
+    }
+    threads
 }

@@ -158,3 +158,110 @@ impl Certificate {
         })
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use opcua_crypto::X509Data;
+    use x509_cert::TbsCertificate;
+    use x509_cert::der::asn1::{BitString, Ia5String, OctetString};
+
+    use super::*;
+
+    const URI: &str = "urn:plant:server";
+    /// The date, a minute ahead of the second in which a certificate begins.
+    fn today() -> UtcTime {
+        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        UtcTime::from_ticks(0).saturating_add(since_1970 + std::time::Duration::from_mins(1))
+    }
+
+    /// A certificate that signs itself, and its key. Costs a key pair.
+    pub(crate) fn made(common_name: &str) -> (Vec<u8>, PrivateKey) {
+        let key = PrivateKey::new(2_048).unwrap();
+        let mut data = X509Data {
+            key_size: 2_048,
+            common_name: common_name.to_owned(),
+            organization: String::new(),
+            organizational_unit: String::new(),
+            country: String::new(),
+            state: String::new(),
+            alt_host_names: Vec::new().into(),
+            certificate_duration_days: 2,
+        };
+        data.alt_host_names.add_uri(URI);
+        (X509::from_pkey(&key, &data).unwrap().to_der().unwrap(), key)
+    }
+
+    /// The certificate `der`, changed and signed again.
+    fn reissued(der: &[u8], key: &PrivateKey, edit: impl FnOnce(&mut TbsCertificate)) -> Vec<u8> {
+        let mut certificate = x509_cert::Certificate::from_der(der).unwrap();
+        edit(&mut certificate.tbs_certificate);
+        let mut signature = vec![0; key.size()];
+        key.sign_sha256(&certificate.tbs_certificate.to_der().unwrap(), &mut signature).unwrap();
+        certificate.signature = BitString::from_bytes(&signature).unwrap();
+        certificate.to_der().unwrap()
+    }
+
+    fn replace<T: x509_cert::ext::AsExtension + x509_cert::der::oid::AssociatedOid>(
+        tbs: &mut TbsCertificate,
+        content: &T,
+    ) {
+        let extensions = tbs.extensions.as_mut().unwrap();
+        let extension = extensions.iter_mut().find(|extension| extension.extn_id == T::OID).unwrap();
+        extension.extn_value = OctetString::new(content.to_der().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn the_server_is_trusted_by_itself_or_by_who_signed_it() {
+        let (server_der, server_key) = made("server");
+        let (authority_der, authority_key) = made("authority");
+        let folder = tempfile::tempdir().unwrap();
+        let trust = TrustPolicy::Folder(folder.path().to_owned());
+        let server = Certificate::read(&server_der).unwrap();
+        assert_eq!(server.check(&TrustPolicy::AnyCertificate, URI, today()), Ok(()));
+        assert_eq!(server.check(&trust, URI, today()), Err(BAD_CERTIFICATE_UNTRUSTED));
+        std::fs::write(folder.path().join("broken.der"), b"0").unwrap();
+        std::fs::write(folder.path().join("server.der"), &server_der).unwrap();
+        assert_eq!(server.check(&trust, URI, today()), Ok(()));
+        std::fs::remove_file(folder.path().join("server.der")).unwrap();
+
+        let authority = x509_cert::Certificate::from_der(&authority_der).unwrap();
+        let subject = authority.tbs_certificate.subject;
+        let signed_der = reissued(&server_der, &authority_key, |tbs| tbs.issuer = subject.clone());
+        let signed = Certificate::read(&signed_der).unwrap();
+        std::fs::write(folder.path().join("authority.der"), &authority_der).unwrap();
+        assert_eq!(signed.check(&trust, URI, today()), Err(BAD_CERTIFICATE_UNTRUSTED), "it is no authority");
+        let authority_der = reissued(&authority_der, &authority_key, |tbs| {
+            replace(tbs, &BasicConstraints { ca: true, path_len_constraint: None });
+        });
+        std::fs::write(folder.path().join("authority.der"), authority_der).unwrap();
+        assert_eq!(signed.check(&trust, URI, today()), Ok(()));
+        let forged = reissued(&server_der, &server_key, |tbs| tbs.issuer = subject);
+        assert_eq!(Certificate::read(&forged).unwrap().check(&trust, URI, today()), Err(BAD_CERTIFICATE_UNTRUSTED));
+        assert_eq!(server.check(&trust, URI, today()), Err(BAD_CERTIFICATE_UNTRUSTED));
+    }
+
+    #[test]
+    fn date_and_application_uri_are_checked_wherever_the_uri_stands() {
+        let (der, key) = made("server");
+        let server = Certificate::read(&der).unwrap();
+        let any = TrustPolicy::AnyCertificate;
+        let later = today().saturating_add(std::time::Duration::from_hours(72));
+        assert_eq!(server.check(&any, URI, later), Err(BAD_CERTIFICATE_TIME_INVALID));
+        assert_eq!(server.check(&any, URI, UtcTime::from_ticks(0)), Err(BAD_CERTIFICATE_TIME_INVALID));
+        assert_eq!(server.check(&any, "urn:another", today()), Err(BAD_CERTIFICATE_URI_INVALID));
+        let names =
+            ["urn:x", "urn:another"].map(|uri| GeneralName::UniformResourceIdentifier(Ia5String::new(uri).unwrap()));
+        let names = [GeneralName::DnsName(Ia5String::new("plc").unwrap())].into_iter().chain(names).collect();
+        let last = reissued(&der, &key, |tbs| replace(tbs, &SubjectAltName(names)));
+        assert_eq!(Certificate::read(&last).unwrap().check(&any, "urn:another", today()), Ok(()));
+    }
+
+    #[test]
+    fn the_first_certificate_of_a_chain_is_taken() {
+        let (der, _) = made("server");
+        assert_eq!(Certificate::leaf(&[der.as_slice(), b"0more"].concat()), Some(der.as_slice()));
+        for broken in [&b""[..], b"0", b"\x30\x84\x01\x01\x01\x01", b"\x30\x05\x01", b"\x31\x00", b"\x30\x80"] {
+            assert_eq!(Certificate::leaf(broken), None);
+        }
+    }
+}

@@ -151,3 +151,40 @@ fn read_or_make(
         Err(error) => Err(failed("cannot write")(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use super::*;
+
+    fn load(directory: &Path, uri: &str, after: Duration) -> Result<Identity, IdentityError> {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let utc = UtcTime::from_ticks(0).saturating_add(since_1970 + after);
+        Identity::load_or_make(directory, uri, "my client, \"quoted\"", utc)
+    }
+
+    #[test]
+    fn it_is_made_once_kept_private_and_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("pki");
+        let first = load(&directory, "urn:me", Duration::ZERO).unwrap();
+        let mode = |file| fs::metadata(directory.join(file)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("private/key.pem"), mode("private")), (0o600, 0o700));
+        let second = load(&directory, "urn:me", Duration::ZERO).unwrap();
+        assert_eq!(first.certificate.der(), second.certificate.der());
+        assert!(first.certificate.names_uri("urn:me"));
+        assert_eq!(fs::read_dir(directory.join("private")).unwrap().count(), 1, "nothing is left behind");
+
+        let another = load(&directory, "urn:another", Duration::ZERO);
+        assert!(matches!(another, Err(IdentityError::ApplicationUri { .. })));
+        let expired = load(&directory, "urn:me", Duration::from_hours(24 * 3_700));
+        assert!(matches!(expired, Err(IdentityError::Expired { .. })));
+        fs::write(directory.join("private/key.pem"), b"no key").unwrap();
+        assert!(matches!(load(&directory, "urn:me", Duration::ZERO), Err(IdentityError::Key { .. })));
+        fs::remove_file(directory.join("private/key.pem")).unwrap();
+        assert!(matches!(load(&directory, "urn:me", Duration::ZERO), Err(IdentityError::Mismatch { .. })));
+        assert!(matches!(load(&directory, "", Duration::ZERO), Err(IdentityError::BadUri { .. })));
+    }
+}

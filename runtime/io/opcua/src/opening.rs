@@ -180,3 +180,59 @@ fn take_field<'a>(frame: &'a [u8], offset: &mut usize) -> Result<Option<&'a [u8]
 pub(crate) fn expect_open<'a>(frame: &Frame<'a>) -> Result<&'a [u8], StatusCode> {
     if frame.kind == FrameType::Open { Ok(frame.bytes) } else { Err(BAD_TCP_MESSAGE_TYPE_INVALID) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::tests::made;
+
+    fn opening() -> Opening {
+        Opening { channel_id: 9, sequence: 51, request_id: 3, body: (0..=250).collect() }
+    }
+
+    fn opened() -> Opened {
+        let Opening { sequence, request_id, body, .. } = opening();
+        Opened { sequence, request_id, body }
+    }
+
+    #[test]
+    fn what_is_sealed_for_one_is_opened_by_it_alone() {
+        let [(client_der, client_key), (server_der, server_key)] = [made("client"), made("server")];
+        let identity = |der: &[u8], key| Arc::new(Identity { certificate: Certificate::read(der).unwrap(), key });
+        let certificate = |der: &[u8]| Arc::new(Certificate::read(der).unwrap());
+        let client = Asymmetric { own: identity(&client_der, client_key), server: certificate(&server_der) };
+        let server = Asymmetric { own: identity(&server_der, server_key), server: certificate(&client_der) };
+        for length in [0, 1, 100, 203, 204, 205, 400] {
+            let body = vec![7; length];
+            let frame = seal(&Opening { body: body.clone(), ..opening() }, Some(&client)).unwrap();
+            assert_eq!(usize::try_from(u32_at(&frame, 4).unwrap()).unwrap(), frame.len());
+            assert_eq!(open(&frame, Some(&server)), Ok(Opened { body, ..opened() }), "{length}");
+        }
+        let frame = seal(&opening(), Some(&client)).unwrap();
+        assert_eq!(open(&frame, Some(&client)), Err(BAD_CERTIFICATE_INVALID), "the client's own, sent back");
+        assert_eq!(open(&frame, None), Err(BAD_SECURITY_POLICY_REJECTED));
+        let frame_without = seal(&opening(), None).unwrap();
+        assert_eq!(open(&frame_without, Some(&server)), Err(BAD_SECURITY_POLICY_REJECTED), "a downgrade");
+        for at in (8..frame.len()).step_by(97) {
+            let mut changed = frame.clone();
+            changed[at] ^= 4;
+            assert!(open(&changed, Some(&server)).is_err(), "byte {at}");
+        }
+        for length in 0..frame.len() {
+            if length.is_multiple_of(50) {
+                assert!(open(&frame[..length], Some(&server)).is_err(), "{length} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn without_security_it_is_as_the_standard_says() {
+        let frame = seal(&Opening { body: vec![0xEE], ..opening() }, None).unwrap();
+        let uri = b"http://opcfoundation.org/UA/SecurityPolicy#None";
+        let mut expected = b"OPNF\x50\0\0\0\x09\0\0\0\x2f\0\0\0".to_vec();
+        expected.extend_from_slice(uri);
+        expected.extend_from_slice(b"\xff\xff\xff\xff\xff\xff\xff\xff\x33\0\0\0\x03\0\0\0\xee");
+        assert_eq!(frame, expected);
+        assert_eq!(open(&frame, None), Ok(Opened { body: vec![0xEE], ..opened() }));
+    }
+}
