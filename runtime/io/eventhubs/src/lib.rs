@@ -20,6 +20,8 @@
 //!
 //! **Nothing waits for ever.** There is no timeout in the SDK: [`Timeouts`] stand around every step. Nothing is retried
 //! here either; the batcher decides, and asks for another client where the one that is there may be wedged.
+//! The SDK does not wake a batch that waits for its outcome when its connection ends (noticed within a second, by a
+//! probe) or when its link is detached (noticed at the send timeout).
 //!
 //! **Cost.** A payload is copied once into its event's encoding, once by the SDK into its message type, once into the
 //! transfer, and then by the socket. While nothing is to send the lane wakes for the peer's heartbeat and for the

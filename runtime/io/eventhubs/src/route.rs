@@ -108,13 +108,11 @@ impl RouteState {
 
     /// Puts what waits into the mailbox; what finds no room stays, and `doorbell` rings when there is some.
     pub(crate) fn flush(&mut self, doorbell: &Doorbell) {
-        if self.waiting.is_empty() {
-            return;
-        }
+        self.answers.send_many(&mut self.waiting);
         if self.answers.is_disconnected() {
             // Its batcher is gone, and nobody else wants to know.
             self.waiting.clear();
-        } else if self.answers.send_many(&mut self.waiting) == 0 || !self.waiting.is_empty() {
+        } else if !self.waiting.is_empty() {
             self.answers.notify_when_space(doorbell);
         }
     }
