@@ -45,7 +45,7 @@ fn what_is_not_accepted_is_told_apart_and_can_be_sent_again() {
 }
 
 #[test]
-fn a_link_detached_under_a_batch_is_attached_anew_by_the_same_client() {
+fn a_batch_whose_link_is_detached_times_out_and_another_client_carries_it() {
     let hub = Hub::start();
     let mut lane = TestLane::start(vec![route(hub.amqp, "plant")]);
     lane.open();
@@ -53,6 +53,7 @@ fn a_link_detached_under_a_batch_is_attached_anew_by_the_same_client() {
     let outcome = lane.send(1, 3, vec![event(1)]);
     // The SDK does not tell a batch that waits for its outcome that the link is gone.
     assert_eq!(outcome, Outcome::Failed(Failure::TimedOut));
+    assert_eq!(lane.open(), OPENED);
     assert_eq!(lane.send(1, 3, vec![event(1)]), Outcome::Accepted);
     lane.close(1);
     hub.stop();
