@@ -12,7 +12,7 @@
 //! | `connection.rs` | one open connection, one task: read, write, deliver |
 //! | `connection/sending.rs`, `connection/keeping_time.rs` | requests on their way out; time-outs and the token's renewal |
 //! | `wire.rs` | the socket with its two buffers |
-//! | `frame.rs`, `channel.rs`, `opening.rs` | frames, chunks with symmetric security, OpenSecureChannel; without a socket |
+//! | `frame.rs`, `channel.rs`, `channel/assembly.rs`, `opening.rs` | frames, chunks with symmetric security, chunks joined, OpenSecureChannel; without a socket |
 //! | `request.rs`, `response.rs` | services as bytes, and bytes as services |
 //! | `session_security.rs` | nonces, signatures and user tokens of a Session |
 //! | `endpoint.rs` | which endpoint is used, and by what URL |
