@@ -7,6 +7,6 @@ mod status;
 mod watch;
 
 pub(crate) use plain::summary;
-pub(crate) use rates::Rates;
+pub(crate) use rates::{Rates, Totals};
 pub(crate) use status::status;
 pub(crate) use watch::{View, watch};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use telemetry::NodeSnapshot;
 
-use super::Rates;
+use super::{Rates, Totals};
 
 /// One line about the last interval.
 pub(super) fn line(now: &NodeSnapshot, rates: &Rates) -> String {
@@ -28,9 +28,10 @@ pub(super) fn line(now: &NodeSnapshot, rates: &Rates) -> String {
 /// What a run did, in a few lines.
 pub(crate) fn summary(last: &NodeSnapshot) -> String {
     let mut text = String::new();
-    let received = last.counter("opcua-subscription", "points_received");
-    let settled = last.counter("egress-batcher", "points_accepted");
-    let events = last.counter("egress-batcher", "events_accepted");
+    let totals = Totals::of(last);
+    let received = totals.points_received;
+    let settled = totals.points_settled;
+    let events = totals.events_settled;
     let _ = writeln!(text, "{received} data points received, {settled} settled by Event Hubs in {events} events");
     if let Some(millicores) = last.process.cpu_us.checked_div(last.uptime_ms) {
         let resident = mebibytes(last.process.resident_kib);

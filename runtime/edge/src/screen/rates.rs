@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use contract::Hop;
 use telemetry::NodeSnapshot;
 
 /// Rates of one core.
@@ -40,15 +41,41 @@ pub(crate) struct Rates {
     pub lanes: Vec<(String, f64)>,
 }
 
+/// What the whole process has carried since its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Data points that arrived from OPC UA.
+    pub points_received: u64,
+    /// Messages that partitions accepted.
+    pub publications_accepted: u64,
+    /// Events that Event Hubs settled.
+    pub events_settled: u64,
+    /// Data points that Event Hubs settled.
+    pub points_settled: u64,
+}
+
+impl Totals {
+    /// Adds up the counters of `snapshot`.
+    pub(crate) fn of(snapshot: &NodeSnapshot) -> Self {
+        // This hop is counted in data points, once for each that its destination settled.
+        let settled = snapshot.cores.iter().filter_map(|core| core.hops.get(Hop::ReceivedToSettled.name()));
+        Self {
+            points_received: snapshot.counter("opcua-subscription", "values_received"),
+            publications_accepted: snapshot.counter("broker-partition", "publications_accepted"),
+            events_settled: snapshot.counter("egress-batcher", "delivered"),
+            points_settled: settled.flatten().map(|(_, count)| count).sum(),
+        }
+    }
+}
+
 impl Rates {
     /// Compares two snapshots of one process; `None` when they are of the same moment.
     pub(crate) fn between(earlier: &NodeSnapshot, later: &NodeSnapshot) -> Option<Self> {
         let elapsed_ms = later.uptime_ms.checked_sub(earlier.uptime_ms).filter(|elapsed| *elapsed > 0)?;
         let seconds = as_f64(elapsed_ms) / 1_000.0;
         let millicores = |before: u64, after: u64| as_f64(after.saturating_sub(before)) / 1_000.0 / seconds;
-        let counted = |kind: &str, name: &str| {
-            as_f64(later.counter(kind, name).saturating_sub(earlier.counter(kind, name))) / seconds
-        };
+        let (before, after) = (Totals::of(earlier), Totals::of(later));
+        let rate = |before: u64, after: u64| as_f64(after.saturating_sub(before)) / seconds;
         let cores = earlier.cores.iter().zip(&later.cores).map(|(before, after)| CoreRates {
             name: after.name.clone(),
             cpu: after.cpu,
@@ -68,10 +95,10 @@ impl Rates {
         Some(Self {
             seconds,
             millicores: millicores(earlier.process.cpu_us, later.process.cpu_us),
-            points_received_per_s: counted("opcua-subscription", "points_received"),
-            accepted_per_s: counted("broker-partition", "publications_accepted"),
-            events_settled_per_s: counted("egress-batcher", "events_accepted"),
-            points_settled_per_s: counted("egress-batcher", "points_accepted"),
+            points_received_per_s: rate(before.points_received, after.points_received),
+            accepted_per_s: rate(before.publications_accepted, after.publications_accepted),
+            events_settled_per_s: rate(before.events_settled, after.events_settled),
+            points_settled_per_s: rate(before.points_settled, after.points_settled),
             cores: cores.collect(),
             lanes: lanes
                 .map(|(before, after)| (after.name.clone(), millicores(before.thread_cpu_us, after.thread_cpu_us)))
@@ -97,7 +124,7 @@ pub(super) mod tests {
             kind: "opcua-subscription".into(),
             index: 0,
             label: "line-1".into(),
-            counters: BTreeMap::from([("points_received".into(), 0)]),
+            counters: BTreeMap::from([("values_received".into(), 0)]),
             ledgers: Vec::new(),
         };
         let core = CoreSnapshot {
@@ -136,7 +163,8 @@ pub(super) mod tests {
         later.process.cpu_us = 50_000;
         later.cores[0].executor.thread_cpu_us = 20_000;
         later.cores[0].executor.parks = 60;
-        later.cores[0].actors[0].counters.insert("points_received".into(), 25_000);
+        later.cores[0].hops.insert(Hop::ReceivedToSettled.name().to_owned(), vec![(1_000, 8_000), (2_000, 2_000)]);
+        later.cores[0].actors[0].counters.insert("values_received".into(), 25_000);
         later
     }
 
@@ -144,6 +172,7 @@ pub(super) mod tests {
     fn rates_are_differences_per_second() {
         let rates = Rates::between(&start(), &later()).unwrap();
         assert!((rates.points_received_per_s - 12_500.0).abs() < 0.001);
+        assert!((rates.points_settled_per_s - 5_000.0).abs() < 0.001);
         assert!((rates.millicores - 25.0).abs() < 0.001);
         assert!((rates.cores[0].millicores - 10.0).abs() < 0.001);
         assert!((rates.cores[0].parks_per_s - 30.0).abs() < 0.001);
