@@ -145,7 +145,7 @@ impl Process {
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<&str> = log.lines().collect();
         let words = lines[lines.len().saturating_sub(LAST_WORDS_MAX)..].join("\n  ");
-        if words.is_empty() { error } else { error.context(format!("{}'s last words:\n  {words}", self.name)) }
+        if words.is_empty() { error } else { anyhow!("{error:#}\n{}'s last words:\n  {words}", self.name) }
     }
 
     /// Ends it with SIGTERM, and with SIGKILL if it is still there after `timeout`.
