@@ -13,7 +13,7 @@ use super::kernel::{cgroup_peak_mib, millicores, thread_ticks};
 use super::process::{Process, Start};
 use super::site::{Addresses, HUB, LOCAL_KEY, LOCAL_KEY_NAME, site_text};
 use super::snapshot::Between;
-use super::window::{Measured, measure, window_from_now};
+use super::window::{Measured, measure, window_after};
 use crate::reader::{ReaderResult, Rule, Totals};
 use crate::scenario::Scenario;
 
@@ -27,6 +27,8 @@ const RESULT_TIMEOUT: Duration = Duration::from_mins(2);
 const SPARE_SECONDS: u64 = 120;
 /// Changes that the plant can remember: 1 GiB of them.
 const CHANGES_MAX: f64 = 67_108_864.0;
+/// How long before the window the reader is told of it, so that it knows before the first point can arrive.
+const WINDOW_LEAD: Duration = Duration::from_millis(250);
 /// How often the warm-up looks.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -84,8 +86,10 @@ pub(crate) fn run_once(settings: &RunSettings, interrupt: &Interrupt) -> anyhow:
     let mut stage = Stage::start(settings, interrupt)?;
     stage.warm_up(&settings.scenario, interrupt)?;
 
-    let window = window_from_now(settings.seconds);
+    let begin = Instant::now() + WINDOW_LEAD;
+    let window = window_after(WINDOW_LEAD, settings.seconds);
     stage.reader.tell(&json!({ "cmd": "window", "window": window }))?;
+    interrupt.pause_until(begin)?;
     let snapshot_before = ask_pipeline(&stage.socket).unwrap_or_default();
     let threads_before = thread_ticks(stage.pipeline.pid());
     let Stage { pipeline, plant, hub, reader, .. } = &mut stage;

@@ -68,9 +68,10 @@ pub(crate) fn now_100ns() -> i64 {
     i64::try_from(since_1970.as_nanos() / 100).expect("the clock stands before the year 30000")
 }
 
-/// The window that begins now and takes `seconds`.
-pub(crate) fn window_from_now(seconds: u64) -> Window {
-    let start_100ns = now_100ns();
+/// The window that begins after `lead` and takes `seconds`: whoever must know of it is told meanwhile.
+pub(crate) fn window_after(lead: Duration, seconds: u64) -> Window {
+    let lead_100ns = i64::try_from(lead.as_nanos() / 100).expect("a lead is short");
+    let start_100ns = now_100ns() + lead_100ns;
     let length_100ns = i64::try_from(seconds).expect("a run takes no ages") * 10_000_000;
     Window { start_100ns, end_100ns: start_100ns + length_100ns }
 }
@@ -169,7 +170,7 @@ mod tests {
             points += 50;
             Some(Totals { points, ..Totals::default() })
         };
-        let window = window_from_now(2);
+        let window = window_after(Duration::ZERO, 2);
         let measured = measure(window, 2, &mut [&mut pipeline, &mut reader], &Interrupt::never(), totals).unwrap();
         assert_eq!(measured.series.len(), 2);
         assert!(measured.cpu_by_process["pipeline"] > 10.0 && measured.memory_mib > 0.05, "{measured:?}");
@@ -185,7 +186,8 @@ mod tests {
         let log = folder.path().join("log");
         let start = Start { name: "pipeline", program: Path::new("/bin/sh"), arguments, log, speaks: false };
         let mut pipeline = Process::start(start).unwrap();
-        let error = measure(window_from_now(60), 60, &mut [&mut pipeline], &Interrupt::never(), |_| None).unwrap_err();
+        let error = measure(window_after(Duration::ZERO, 60), 60, &mut [&mut pipeline], &Interrupt::never(), |_| None)
+            .unwrap_err();
         assert!(error.to_string().contains("pipeline") || format!("{error:#}").contains("gone"), "{error:#}");
     }
 }
