@@ -27,7 +27,8 @@ struct Outcome {
     due: Instant,
     channel: u16,
     handle: u32,
-    delivery_id: u32,
+    first_id: u32,
+    last_id: u32,
     state: State,
 }
 
@@ -74,6 +75,7 @@ struct Delivery {
     channel: u16,
     handle: u32,
     id: u32,
+    last_id: u32,
     format: u32,
     settled: bool,
     payload: Bytes,
@@ -106,10 +108,12 @@ impl Connection {
         let Direction::Ingress(ingress) = &mut link.direction else {
             return Err(Failure::session("amqp:not-allowed", "a transfer on a link that receives"));
         };
-        let mut partial = if let Some(partial) = ingress.partial.take() {
-            if transfer.delivery_id.is_some_and(|id| id != partial.delivery_id) {
+        let mut partial = if let Some(mut partial) = ingress.partial.take() {
+            let is_other = transfer.delivery_tag.as_ref().is_some_and(|tag| *tag != partial.delivery_tag);
+            if is_other {
                 return Err(Failure::session("amqp:not-allowed", "a delivery starts before the one before it ends"));
             }
+            partial.last_delivery_id = transfer.delivery_id.unwrap_or(partial.last_delivery_id);
             partial
         } else {
             let delivery_id = transfer.delivery_id.ok_or(DecodeError::FieldMissing)?;
@@ -120,21 +124,26 @@ impl Connection {
             ingress.credit = credit;
             ingress.delivery_count = ingress.delivery_count.wrapping_add(1);
             let message_format = transfer.message_format.unwrap_or(0);
-            Partial { delivery_id, message_format, settled: false, payload: BytesMut::new() }
+            Partial {
+                delivery_id,
+                last_delivery_id: delivery_id,
+                delivery_tag: transfer.delivery_tag.clone().unwrap_or_default(),
+                message_format,
+                settled: false,
+                is_too_large: false,
+                payload: BytesMut::new(),
+            }
         };
         partial.settled |= transfer.settled.unwrap_or(false);
         if transfer.aborted {
             return Ok(());
         }
         let bytes_max = self.namespace.borrow().options.message_bytes_max;
-        if (partial.payload.len() + payload.len()) as u64 > bytes_max {
-            let text = format!(
-                "The received message (delivery-id:{}) exceeds the limit ({bytes_max} bytes) currently allowed on the link.",
-                partial.delivery_id
-            );
-            self.namespace.borrow_mut().counters.refused += 1;
-            return Err(Failure::Link(handle, AmqpError::new("amqp:link:message-size-exceeded", text)));
+        if partial.is_too_large || (partial.payload.len() + payload.len()) as u64 > bytes_max {
+            partial.is_too_large = true;
+            partial.payload = BytesMut::new();
         }
+        let payload = if partial.is_too_large { &Bytes::new() } else { payload };
         if transfer.more {
             if partial.payload.is_empty() {
                 // The rest is likely as long as batches are: grown once rather than doubled a few times.
@@ -152,15 +161,21 @@ impl Connection {
             partial.payload.freeze()
         };
         ingress.unsettled += u32::from(!partial.settled);
-        let node = ingress.node;
+        let (node, is_too_large) = (ingress.node, partial.is_too_large);
         let delivery = Delivery {
             channel,
             handle,
             id: partial.delivery_id,
+            last_id: partial.last_delivery_id,
             format: partial.message_format,
             settled: partial.settled,
             payload,
         };
+        if is_too_large {
+            self.namespace.borrow_mut().counters.refused += 1;
+            self.say_outcome(&delivery, State::TooLarge, now, now);
+            return Ok(());
+        }
         match node {
             Node::Hub { hub, partition } => self.judge(&delivery, hub, partition, now),
             Node::Cbs | Node::Management => {
@@ -229,8 +244,14 @@ impl Connection {
             self.settle(delivery.channel, delivery.handle, 0);
             return;
         }
-        let outcome =
-            Outcome { due, channel: delivery.channel, handle: delivery.handle, delivery_id: delivery.id, state };
+        let outcome = Outcome {
+            due,
+            channel: delivery.channel,
+            handle: delivery.handle,
+            first_id: delivery.id,
+            last_id: delivery.last_id,
+            state,
+        };
         if due > now {
             self.outcomes.waiting.push(Reverse(outcome));
         } else {
@@ -251,8 +272,8 @@ impl Connection {
         }
         let disposition = Disposition {
             is_receiver: true,
-            first: outcome.delivery_id,
-            last: Some(outcome.delivery_id),
+            first: outcome.first_id,
+            last: Some(outcome.last_id),
             settled: true,
             state: Some(outcome.state.delivery_state()),
         };

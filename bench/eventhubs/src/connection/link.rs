@@ -46,8 +46,13 @@ pub(super) enum Node {
 
 pub(super) struct Partial {
     pub(super) delivery_id: u32,
+    /// The Rust SDK gives a second id to what of a message lies past the limit, under the same tag.
+    pub(super) last_delivery_id: u32,
+    pub(super) delivery_tag: Bytes,
     pub(super) message_format: u32,
     pub(super) settled: bool,
+    /// Past the limit: the rest is passed over, and the delivery will be rejected.
+    pub(super) is_too_large: bool,
     pub(super) payload: BytesMut,
 }
 

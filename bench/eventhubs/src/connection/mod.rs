@@ -215,6 +215,7 @@ impl Connection {
 
     fn on_performative(&mut self, frame: &Frame, now: Instant) -> Result<(), Failure> {
         let (performative, payload) = Performative::decode(&frame.body)?;
+        tracing::trace!(channel = frame.channel, ?performative, payload_bytes = payload.len(), "received");
         let expected = if self.phase == Phase::SaslInit { FrameKind::Sasl } else { FrameKind::Amqp };
         if frame.kind != expected {
             return Err(Failure::connection("amqp:connection:framing-error", "a frame of the other layer"));
@@ -389,6 +390,7 @@ impl Connection {
     }
 
     fn send(&mut self, kind: FrameKind, channel: u16, performative: &Performative) {
+        tracing::trace!(channel, ?performative, "answered");
         put_frame(&mut self.out, kind, channel, |out| performative.encode(out));
     }
 
