@@ -112,7 +112,8 @@ impl Connection {
         session.links.insert(handle, link);
         if is_ingress {
             self.send_flow(channel, Some(handle));
-        } else {
+        } else if !self.senders.contains(&(channel, handle)) {
+            // An earlier link of this handle may not have been taken out of the round yet.
             self.senders.push_back((channel, handle));
         }
     }
