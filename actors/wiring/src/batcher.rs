@@ -4,7 +4,7 @@ use contract::{Effects, FlowIndex};
 use egress_batcher::{Effect, Settlement};
 
 use crate::routing::{Aftermath, Router};
-use crate::{Address, Envelope, LaneRequest, Report, ShellRequest, Surroundings};
+use crate::{ActorEffect, Address, Envelope, LaneRequest, Report, ShellRequest, Surroundings};
 
 pub(crate) fn route<S: Surroundings + ?Sized>(
     flow: FlowIndex,
@@ -13,6 +13,7 @@ pub(crate) fn route<S: Surroundings + ?Sized>(
 ) -> Aftermath {
     let mut aftermath = Aftermath::Lives;
     while let Some(effect) = effects.pop() {
+        router.surroundings.effect(ActorEffect::Batcher(&effect));
         match effect {
             Effect::Open => router.request(ShellRequest::Lane(flow, LaneRequest::Open)),
             Effect::RefreshPartitions => router.request(ShellRequest::Lane(flow, LaneRequest::RefreshPartitions)),

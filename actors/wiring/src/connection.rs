@@ -5,7 +5,7 @@ use contract::{Acknowledge, ConnectionAddress, Effects, PartitionIndex, Publishe
 use mqtt_connection::{Effect, EndReason};
 
 use crate::routing::{Aftermath, Router};
-use crate::{Address, Envelope, Report, ShellRequest, SocketRequest, Surroundings};
+use crate::{ActorEffect, Address, Envelope, Report, ShellRequest, SocketRequest, Surroundings};
 
 /// What a connection's step left beside its messages.
 pub(crate) struct ConnectionStep {
@@ -20,6 +20,7 @@ pub(crate) fn route<S: Surroundings + ?Sized>(
 ) -> ConnectionStep {
     let mut step = ConnectionStep { aftermath: Aftermath::Lives, end_reason: None };
     while let Some(effect) = effects.pop() {
+        router.surroundings.effect(ActorEffect::Connection(&effect));
         match effect {
             Effect::Write(bytes) => socket(connection, SocketRequest::Write(bytes), router),
             Effect::PauseReading => socket(connection, SocketRequest::PauseReading, router),

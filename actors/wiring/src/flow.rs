@@ -5,7 +5,7 @@ use contract::{Effects, PartitionIndex};
 use dataflow::{Effect, Settlement};
 
 use crate::routing::{Aftermath, Router};
-use crate::{Address, Envelope, FlowAddress, Surroundings};
+use crate::{ActorEffect, Address, Envelope, FlowAddress, Surroundings};
 
 pub(crate) fn route<S: Surroundings + ?Sized>(
     address: FlowAddress,
@@ -15,6 +15,7 @@ pub(crate) fn route<S: Surroundings + ?Sized>(
     let mut aftermath = Aftermath::Lives;
     let flow = address.flow;
     while let Some(effect) = effects.pop() {
+        router.surroundings.effect(ActorEffect::Flow(&effect));
         match effect {
             Effect::Events(events) => {
                 let message = egress_batcher::Message::Publish(events);

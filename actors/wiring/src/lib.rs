@@ -36,5 +36,5 @@ pub use connections::ConnectionCounts;
 pub use envelope::{Envelope, HostMessage};
 pub use host::{Host, HostParts, HostedPartition, Turn};
 pub use stopping::StopStage;
-pub use surroundings::{LaneRequest, PartitionLog, Report, ShellRequest, SocketRequest, Surroundings};
+pub use surroundings::{ActorEffect, LaneRequest, PartitionLog, Report, ShellRequest, SocketRequest, Surroundings};
 pub use topology::Topology;

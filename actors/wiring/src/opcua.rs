@@ -4,7 +4,7 @@ use contract::{Acknowledge, Effects, Publisher, SourceIndex};
 use opcua_subscription::{AcknowledgeAt, Effect};
 
 use crate::routing::{Aftermath, Router};
-use crate::{Address, Envelope, Report, ShellRequest, Surroundings};
+use crate::{ActorEffect, Address, Envelope, Report, ShellRequest, Surroundings};
 
 pub(crate) fn route<S: Surroundings + ?Sized>(
     source: SourceIndex,
@@ -13,6 +13,7 @@ pub(crate) fn route<S: Surroundings + ?Sized>(
 ) -> Aftermath {
     let mut aftermath = Aftermath::Lives;
     while let Some(effect) = effects.pop() {
+        router.surroundings.effect(ActorEffect::OpcUa(&effect));
         match effect {
             Effect::Connect | Effect::Disconnect | Effect::Send { .. } | Effect::SaveState(_) => {
                 router.request(ShellRequest::OpcUa(source, effect));

@@ -6,7 +6,7 @@ use mqtt_connection::Message as ToConnection;
 use opcua_subscription::Message as ToOpcUa;
 
 use crate::routing::{Aftermath, Router};
-use crate::{Address, Envelope, PartitionLog, Report, Surroundings};
+use crate::{ActorEffect, Address, Envelope, PartitionLog, Report, Surroundings};
 
 /// Routes effects; requests to the log are made at once, and its answers pushed to `answers`.
 pub(crate) fn route<S: Surroundings + ?Sized>(
@@ -18,6 +18,7 @@ pub(crate) fn route<S: Surroundings + ?Sized>(
 ) -> Aftermath {
     let mut aftermath = Aftermath::Lives;
     while let Some(effect) = effects.pop() {
+        router.surroundings.effect(ActorEffect::Partition(&effect));
         match effect {
             Effect::Log(request) => log.request(request, answers),
             Effect::Accepted { publisher, token } => accepted(publisher, token, router),

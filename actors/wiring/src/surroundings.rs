@@ -22,6 +22,9 @@ pub trait Surroundings {
         Some(envelope)
     }
 
+    /// Sees every effect of an actor of this core before it is routed. Default: nobody looks.
+    fn effect(&mut self, _effect: ActorEffect<'_>) {}
+
     /// Records a latency.
     fn observe(&mut self, observation: Observation);
 
@@ -36,6 +39,21 @@ pub trait Surroundings {
     fn step_ended(&mut self, _address: Address) -> bool {
         true
     }
+}
+
+/// An effect, with the kind of actor that it comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum ActorEffect<'a> {
+    /// Of a Session.
+    OpcUa(&'a opcua_subscription::Effect),
+    /// Of a connection.
+    Connection(&'a mqtt_connection::Effect),
+    /// Of a partition.
+    Partition(&'a broker_partition::Effect),
+    /// Of an instance of a dataflow.
+    Flow(&'a dataflow::Effect),
+    /// Of a destination.
+    Batcher(&'a egress_batcher::Effect),
 }
 
 /// The log of one partition, on its core: an engine behind `contract::LogRequest` and `contract::LogResponse`.
