@@ -193,6 +193,8 @@ impl Stage {
         // What superseded the window's last values is known when they have been published.
         let interval = Duration::from_millis(settings.scenario.site.publishing_interval_ms.into());
         interrupt.pause_until(Instant::now() + interval + LOOK)?;
+        // A point that is made after the record is written would look as if nobody had made it.
+        ask_plant(&self.plant_control, &json!({ "cmd": "pause" }))?;
         let truth = self.folder.path().join("truth.jsonl");
         ask_plant(&self.plant_control, &json!({ "cmd": "truth", "file": truth }))?;
         self.reader.tell(&json!({ "cmd": "finish", "truth": truth, "window": measured.window }))?;
