@@ -141,7 +141,9 @@ impl Simulator {
     fn undrained(&self) -> String {
         let clients = self.clients.iter().filter(|client| !client.is_done()).map(|client| client.identifier.clone());
         let cores = self.cores.iter().flat_map(|core| invariants::undrained(&core.host));
-        clients.chain(cores).collect::<Vec<_>>().join(", ")
+        let late = self.newest_values().filter(|(tag, number)| !self.came_to_all_hubs(tag, *number));
+        let late = late.map(|((asset, tag), number)| format!("{asset}.{tag} {number}"));
+        clients.chain(cores).chain(late).collect::<Vec<_>>().join(", ")
     }
 
     /// Judges what came of what went in.

@@ -194,7 +194,10 @@ impl Plc {
                 None
             }
             PlcEvent::Message { connection, message } => {
-                let is_void = connection != 0 && (connection != self.connection || self.is_silent);
+                // The transport itself says that it is connected, or that it is not.
+                let is_of_server = !matches!(message, Message::Connected { .. } | Message::Disconnected { .. });
+                let is_old = connection != 0 && connection != self.connection;
+                let is_void = is_old || (self.is_silent && is_of_server);
                 if let Message::Response { request_handle, .. } = &message
                     && !is_void
                 {
