@@ -166,6 +166,7 @@ impl Simulator {
                 let excused_until = plc.killed_at.filter(|_| plc.acknowledge == AcknowledgeAt::Accepted);
                 let plant = Plant {
                     made: &plc.made,
+                    was_restarted: plc.was_restarted,
                     excused_until,
                     is_cut_off: self.is_cut_off,
                     gap_from: gap_from(saved.as_ref()),

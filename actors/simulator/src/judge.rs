@@ -106,6 +106,8 @@ pub(crate) struct Plant<'a> {
     pub(crate) made: &'a BTreeMap<TagName, Vec<Made>>,
     /// Values made until then were perhaps acknowledged when the process was killed, and lost with its memory.
     pub(crate) excused_until: Option<UtcTime>,
+    /// A server that was never restarted still has what was not acknowledged: it owes everything.
+    pub(crate) was_restarted: bool,
     /// The Session stopped while the plant went on: its server has the last values.
     pub(crate) is_cut_off: bool,
     /// A gap that the Session would name in its next life, from then on: it has saved it.
@@ -140,6 +142,9 @@ pub(crate) fn judge_values(hub: &Hub, plant: &Plant<'_>, reports: &[&Report]) ->
         for value in owed {
             lost_count += 1;
             let is_saved = plant.is_cut_off && plant.gap_from.is_some_and(|from| from <= value.at);
+            if !plant.was_restarted {
+                return Err(format!("{name:?}: {value:?} is lost, though its server was always there"));
+            }
             if !is_saved && !reports.iter().any(|report| names(report, name, value.at)) {
                 return Err(format!("{name:?}: {value:?} is lost and not named"));
             }

@@ -50,6 +50,10 @@ pub(crate) struct Plc {
     pub(crate) loses_answers_until: Instant,
     /// When acknowledgements come: fixed by the configuration of its Session.
     pub(crate) acknowledge: AcknowledgeAt,
+    /// Its process never ends, so that it owes everything.
+    pub(crate) is_steady: bool,
+    /// Its process ended and began again at least once: what it held is gone.
+    pub(crate) was_restarted: bool,
     /// When our process was killed last.
     pub(crate) killed_at: Option<UtcTime>,
     /// Its threads answer in no order.
@@ -82,6 +86,8 @@ impl Plc {
             is_silent: false,
             loses_answers_until: Instant::ZERO,
             acknowledge,
+            is_steady: dice.one_in(2),
+            was_restarted: false,
             killed_at: None,
             answers_in_any_order: dice.one_in(4),
             channel: None,
@@ -171,6 +177,12 @@ impl Plc {
         self.connection += 1;
         self.outstanding.clear();
         self.events.clear();
+    }
+
+    /// The server's process ends and begins again.
+    pub(crate) fn restart(&mut self) {
+        self.server.restart();
+        self.was_restarted = true;
     }
 
     /// Whether there is a connection to break.

@@ -33,10 +33,11 @@ impl Simulator {
                 self.enter_plc_events(plc);
                 is_connected
             }
+            Fault::OpcUaServerRestarted if self.plcs[plc].is_steady => false,
             Fault::OpcUaServerRestarted | Fault::OpcUaServerAway => {
                 self.plcs[plc].drop_connection(self.now);
                 if fault == Fault::OpcUaServerRestarted {
-                    self.plcs[plc].server.restart();
+                    self.plcs[plc].restart();
                 }
                 self.plcs[plc].is_up = false;
                 self.enter_plc_events(plc);
