@@ -28,6 +28,8 @@ pub(crate) const FLOW_CREDIT: Credit = Credit { count: 60, bytes: 60_000 };
 pub(crate) const PENDING_COUNT_MAX: usize = 2 * 60 + 8;
 /// Bytes of a record; a partition refuses a connection's larger one.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 5_000;
+/// Bytes that a partition holds before it refuses connections' publications.
+pub(crate) const SHARD_BYTES_MAX: u64 = 16_000;
 /// Bytes of a batch; an event that is larger travels alone, and the hubs refuse it.
 pub(crate) const HUB_BYTES_MAX: usize = 3_000;
 /// Publications of OPC UA Sessions are made in intervals of this length.
@@ -228,7 +230,7 @@ fn partition_config(partition: PartitionIndex, epoch: Epoch, topology: &Topology
             })
             .collect(),
         limits: PartitionLimits {
-            shard_bytes_max: 16_000,
+            shard_bytes_max: SHARD_BYTES_MAX,
             spill_bytes: 10_000,
             message_bytes_max: u32::try_from(MESSAGE_BYTES_MAX).expect("small"),
             subscriber_queue_count_max: 100_000,

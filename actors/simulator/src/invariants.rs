@@ -4,13 +4,22 @@ use broker_partition::Cursor;
 use contract::{FlowIndex, PartitionIndex};
 use wiring::{Address, FlowAddress, Host};
 
-use crate::build::{FLOW_CREDIT, PENDING_COUNT_MAX};
+use crate::build::{FLOW_CREDIT, PENDING_COUNT_MAX, SHARD_BYTES_MAX};
+
+/// Bytes of records that a partition holds: its hard limit, and what Sessions have under way, which is never refused: of two
+/// Sessions, eight NotificationMessages each with up to some 6,000 bytes of payload.
+const PARTITION_BYTES_MAX: u64 = SHARD_BYTES_MAX + 2 * 8 * 6_000;
+/// Messages that wait for the actors of a core; what actors may have under way bounds them.
+const INBOX_COUNT_MAX: usize = 2_000;
 
 /// Checks the actor that has made a step; the others have not changed.
 ///
 /// # Errors
 /// What does not hold.
 pub(crate) fn hold(host: &Host, stepped: Address) -> Result<(), String> {
+    if host.inbox_len() > INBOX_COUNT_MAX {
+        return Err(format!("{} messages wait on one core", host.inbox_len()));
+    }
     match stepped {
         Address::Partition(partition) => hold_partition(host, partition),
         Address::Flow(flow) => hold_flow(host, flow),
@@ -21,6 +30,9 @@ pub(crate) fn hold(host: &Host, stepped: Address) -> Result<(), String> {
 
 fn hold_partition(host: &Host, partition: PartitionIndex) -> Result<(), String> {
     let (_, actor) = host.partitions().find(|(index, _)| *index == partition).expect("it has made a step");
+    if actor.bytes() > PARTITION_BYTES_MAX {
+        return Err(format!("partition {partition} holds {} bytes", actor.bytes()));
+    }
     for account in actor.ledgers() {
         if !account.ledger.balances(account.queued) {
             return Err(format!("partition {partition}: {account:?} does not balance"));
