@@ -3,7 +3,7 @@
 use contract::{Instant, PublishToken};
 use wiring::Envelope;
 
-/// One kind of damage, done once in a run.
+/// One kind of damage, done once in a run; or at every occasion, where a client that connects anew would not see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mutation {
     /// A partition's records for a flow lose one.
@@ -87,7 +87,7 @@ impl Mutator {
         };
         let mut envelope = envelope;
         let fate = damage(mutation, &mut envelope, &mut self.extra);
-        self.is_done = fate != Fate::Untouched;
+        self.is_done = fate != Fate::Untouched && mutation != Mutation::DeliveriesSwapped;
         (fate != Fate::Lost).then_some(envelope)
     }
 }
