@@ -4,6 +4,9 @@
 //! and one die decides everything, so a seed is a run. After every step the conservation law is checked; when all has drained,
 //! a judge who knows only what went in and what came out says whether anything is missing, twice, or out of order.
 //!
+//! `SEED=n cargo nextest run -p simulator` replays one seed; a failure prints its own. `SIMULATOR_FIRST_SEED` and `SIMULATOR_SEEDS`
+//! choose others ([`seeds`]).
+//!
 //! | File | Its idea |
 //! |---|---|
 //! | `simulator.rs` | the loop: what happens next, and what follows |
