@@ -142,7 +142,11 @@ impl Simulator {
         let clients = self.clients.iter().filter(|client| !client.is_done()).map(|client| client.identifier.clone());
         let cores = self.cores.iter().flat_map(|core| invariants::undrained(&core.host));
         let late = self.newest_values().filter(|(tag, number)| !self.came_to_all_hubs(tag, *number));
-        let late = late.map(|((asset, tag), number)| format!("{asset}.{tag} {number}"));
+        let late = late.map(|((asset, tag), number)| {
+            let came =
+                self.hubs.iter().map(|hub| hub.values.get(&(asset.clone(), tag.clone()))?.last().map(|last| last.1));
+            format!("{asset}.{tag} {number} came {:?}", came.collect::<Vec<_>>())
+        });
         clients.chain(cores).chain(late).collect::<Vec<_>>().join(", ")
     }
 

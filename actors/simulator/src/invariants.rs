@@ -7,8 +7,8 @@ use wiring::{Address, FlowAddress, Host};
 use crate::build::{FLOW_CREDIT, PENDING_COUNT_MAX, SHARD_BYTES_MAX};
 
 /// Bytes of records that a partition holds: its hard limit, and what Sessions have under way, which is never refused: of two
-/// Sessions, eight NotificationMessages each with up to some 6,000 bytes of payload.
-const PARTITION_BYTES_MAX: u64 = SHARD_BYTES_MAX + 2 * 8 * 6_000;
+/// Sessions, eight NotificationMessages each with up to some 10,000 bytes of payload.
+const PARTITION_BYTES_MAX: u64 = SHARD_BYTES_MAX + 2 * 8 * 10_000;
 /// Messages that wait for the actors of a core; what actors may have under way bounds them.
 const INBOX_COUNT_MAX: usize = 2_000;
 

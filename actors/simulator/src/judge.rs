@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::UtcTime;
-use opcua_subscription::Report;
+use opcua_subscription::{GapCause, Report};
 
 use crate::client::{Client, Role, Sent};
 use crate::hub::{Hub, StoredEvent};
@@ -142,7 +142,10 @@ pub(crate) fn judge_values(hub: &Hub, plant: &Plant<'_>, reports: &[&Report]) ->
         for value in owed {
             lost_count += 1;
             let is_saved = plant.is_cut_off && plant.gap_from.is_some_and(|from| from <= value.at);
-            if !plant.was_restarted {
+            // A Subscription that was silent for too long is given up, with what its server held for it.
+            let is_given_up =
+                |report: &&&Report| matches!(report, Report::Gap { cause: GapCause::SubscriptionSilent, .. });
+            if !plant.was_restarted && !reports.iter().filter(is_given_up).any(|report| names(report, name, value.at)) {
                 return Err(format!("{name:?}: {value:?} is lost, though its server was always there"));
             }
             if !is_saved && !reports.iter().any(|report| names(report, name, value.at)) {
