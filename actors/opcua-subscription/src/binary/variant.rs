@@ -79,17 +79,20 @@ fn skip_uncommon(reader: &mut Reader<'_>, mask: u8, depth: u8) -> Result<(), Dec
         }
         return skip_element(reader, type_number, depth);
     }
-    let length = reader.array_length()?;
-    match FIXED_BYTES.get(usize::from(type_number)) {
-        Some(bytes @ 1..) => {
-            let all = length.checked_mul(usize::from(*bytes)).ok_or(DecodeError::Truncated)?;
-            reader.take(all)?;
-        }
-        // Nulls take no bytes, so nothing would bound the loop's work.
-        _ if type_number == built_in::NULL => {}
-        _ => {
-            for _ in 0..length {
-                skip_element(reader, type_number, depth)?;
+    if type_number == built_in::NULL {
+        // Nulls take no bytes: nothing would bound a loop's work, and what follows says nothing about their count.
+        reader.take(4)?;
+    } else {
+        let length = reader.array_length()?;
+        match FIXED_BYTES.get(usize::from(type_number)) {
+            Some(bytes @ 1..) => {
+                let all = length.checked_mul(usize::from(*bytes)).ok_or(DecodeError::Truncated)?;
+                reader.take(all)?;
+            }
+            _ => {
+                for _ in 0..length {
+                    skip_element(reader, type_number, depth)?;
+                }
             }
         }
     }
@@ -139,9 +142,15 @@ mod tests {
     }
 
     #[test]
-    fn an_array_of_nulls_cannot_claim_more_than_its_bytes() {
-        let claim = [ARRAY, 0xff, 0xff, 0xff, 0x7f];
-        assert_eq!(skip_variant(&mut Reader::new(&claim), 0), Err(DecodeError::Truncated));
+    fn an_array_of_nulls_ends_behind_its_length_whatever_it_claims_and_whatever_follows() {
+        for claim in [[ARRAY, 46, 0, 0, 0], [ARRAY, 0xff, 0xff, 0xff, 0x7f]] {
+            for followed_by in [0, 60] {
+                let bytes = [&claim[..], &vec![7; followed_by]].concat();
+                let mut reader = Reader::new(&bytes);
+                assert_eq!(skip_variant(&mut reader, 0), Ok(()));
+                assert_eq!(reader.remaining_bytes(), followed_by);
+            }
+        }
     }
 
     #[test]
