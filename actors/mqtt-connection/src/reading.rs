@@ -92,9 +92,10 @@ impl Connection {
             || self.output_backlog_bytes(step) >= 2 * self.config.output_bytes_max / divisor_bytes
     }
 
-    /// Bytes that wait for the socket's send buffer.
+    /// Bytes that wait for the socket's send buffer. What is answered over a closed socket waits for nothing: it is dropped
+    /// with its step, and what came before is read to its end.
     pub(crate) fn output_backlog_bytes(&self, step: &Step<'_>) -> usize {
-        self.unwritten_bytes + step.output_bytes()
+        if self.is_socket_closed { 0 } else { self.unwritten_bytes + step.output_bytes() }
     }
 
     fn handle_frame(&mut self, frame: &Frame, step: &mut Step<'_>) {

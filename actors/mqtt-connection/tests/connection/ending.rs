@@ -51,6 +51,16 @@ fn every_other_end_publishes_the_will() {
 }
 
 #[test]
+fn a_closed_socket_ends_the_connection_however_many_answers_nobody_takes() {
+    let config = ConnectionConfig { output_bytes_max: 20, ..ConnectionConfig::default() };
+    let mut harness = Harness::connected_v311(config);
+    let effects = harness.receive(&[0xc0, 0x00].repeat(200));
+    assert_eq!(effects.last(), Some(&Effect::PauseReading), "answers wait for the socket");
+    let effects = harness.message(Message::SocketClosed);
+    assert_eq!(effects, [Effect::Detach, Effect::Ended(EndReason::SocketClosed), Effect::Gone]);
+}
+
+#[test]
 fn the_server_says_why_it_leaves() {
     let last_word = |end: End| {
         let mut harness = Harness::connected_v5(ConnectionConfig::default());
