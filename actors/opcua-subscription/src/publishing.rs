@@ -76,7 +76,9 @@ impl Session {
         }
         self.close_intervals_that_block(now, effects);
         let mut outstanding = self.publish_requests_count();
-        let held_back: u32 = self.subscriptions.iter().map(crate::subscription::Subscription::held_back_count).sum();
+        // Where it is not known what came last, only another message tells what those that wait are waiting for.
+        let waits_for_known = self.subscriptions.iter().filter(|waiting| waiting.catch_up != CatchUp::FirstMessage);
+        let held_back: u32 = waits_for_known.map(crate::subscription::Subscription::held_back_count).sum();
         let unaccepted = self.unaccepted_count() + held_back;
         while outstanding < self.publish_target {
             if unaccepted + outstanding >= self.unaccepted_max() {

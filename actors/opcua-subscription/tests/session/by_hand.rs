@@ -235,6 +235,24 @@ fn the_first_messages_may_overtake_each_other_too() {
 }
 
 #[test]
+fn messages_that_wait_for_the_first_one_do_not_withhold_the_request_that_lists_it() {
+    let mut table = Table::running();
+    let mut number = 1;
+    while table.is_asked("Publish") {
+        number += 1;
+        table.publish_message(SUBSCRIPTION_ID, &[1, number], &message(number));
+    }
+    assert!(table.values().is_empty());
+    table.tell(Message::Disconnected { reason: DisconnectReason::TimedOut, utc: START });
+    table.asked.clear();
+    table.now += Duration::from_secs(1);
+    table.session.handle_timeout(table.now, &mut table.effects);
+    table.take_effects();
+    table.connected();
+    assert!(table.is_asked("Publish"));
+}
+
+#[test]
 fn a_keep_alive_that_is_ahead_reveals_what_is_missing() {
     let mut table = Table::running();
     table.publish(1);
