@@ -1,0 +1,244 @@
+//! `millicore run`: a site and a profile become executors, lanes and sockets, run until a signal, and end in order.
+//!
+//! | File | Its idea |
+//! |---|---|
+//! | `sources.rs` | OPC UA servers of the site as Sessions |
+//! | `arrangement.rs` | which actor sits on which executor |
+//! | `placed_core.rs`, `world.rs` | the actors of one executor, and what surrounds them |
+//! | `outlet.rs` | the way to a mailbox that may be full |
+//! | `core_factory.rs` | builds one executor's actors and shells on its thread |
+//! | `egress.rs` | the lanes of the destinations |
+//! | `state_file.rs` | a Session's saved state on disk |
+//! | `notices.rs` | what actors report, in words |
+//! | `snapshot.rs`, `control.rs` | what a core tells, and the control lane that asks |
+//! | `logging.rs`, `signals.rs` | the log and its level; SIGTERM and SIGINT |
+
+mod arrangement;
+mod control;
+mod core_factory;
+mod egress;
+mod logging;
+mod notices;
+mod outlet;
+mod placed_core;
+mod signals;
+mod snapshot;
+mod sources;
+mod state_file;
+mod world;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use executor::{
+    Blocking, BlockingSpec, Clock, Decision, ExecutorSpec, Executors, Lane, LaneSpec, PanicReport, Supervisor,
+    preflight,
+};
+use placement::{Fold, LaneKind, LogEngine, MachineFacts, Plan, Profile};
+
+use self::arrangement::Counts;
+use self::control::NodeService;
+use self::core_factory::{CoreBlueprint, CoreMailboxes};
+use self::snapshot::Labels;
+use crate::cli::RunArguments;
+use crate::control_server::ControlSocketFile;
+use crate::site::Site;
+
+/// How long threads other than cores may go on after the cores have ended.
+const LANES_GRACE: Duration = Duration::from_secs(2);
+
+/// Runs the pipeline until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What keeps it from starting, with the remedy; a panic that ended it; what was left when the stop's time was over.
+pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
+    let log_filter = logging::start(&arguments.log)?;
+    eventhubs_lane::install_crypto_provider();
+    let site = Site::load(&arguments.config).map_err(|errors| crate::site::all_of(&errors))?;
+    let profile = Profile::load(&arguments.profile.profile, &arguments.profile.overrides)?;
+    let fold = if arguments.profile.fold { Fold::Allow } else { Fold::Refuse };
+    let facts = MachineFacts::read(Path::new("/"))?;
+    let plan = Plan::resolve(&profile, &facts, fold)?;
+    check_engine(&plan)?;
+    for line in plan.table().lines() {
+        tracing::info!("{line}");
+    }
+    for warning in &plan.warnings {
+        tracing::warn!("{warning}");
+    }
+    let node = Node::start(site, plan, log_filter)?;
+    signals::stop_on_signals(node.supervisor.stop_handle(), Duration::from_secs(arguments.stop_seconds))?;
+    tracing::info!("running; stop with Ctrl-C or SIGTERM");
+    node.join()
+}
+
+/// The log on disk is another version's.
+fn check_engine(plan: &Plan) -> anyhow::Result<()> {
+    if plan.profile.log.engine == LogEngine::Disk {
+        bail!(
+            "log.engine = \"disk\" in profile {}: this version keeps partitions in memory only; set log.engine = \"memory\" \
+             and mind that what is not delivered when the process ends is asked of the OPC UA servers again (acknowledge = \
+             \"delivered\")",
+            plan.profile.name
+        );
+    }
+    Ok(())
+}
+
+/// A running node.
+struct Node {
+    supervisor: Supervisor,
+    executors: Executors,
+    egress_lanes: Vec<Lane>,
+    control_lane: Lane,
+}
+
+impl Node {
+    fn start(site: Site, plan: Plan, log_filter: control::LogFilter) -> anyhow::Result<Self> {
+        let supervisor = Supervisor::new(LANES_GRACE, |report: &PanicReport| {
+            if placed_core::survives(&report.name) { Decision::Restart } else { Decision::EndProcess }
+        });
+        let clock = Clock::new();
+        let partitions_count = u16::try_from(plan.profile.broker.shards_count()).context("broker partitions")?;
+        let sources = sources::sources(&site, &plan.profile, partitions_count);
+        make_state_directory(&site.state_directory())?;
+        let counts = Counts { sources: sources.len(), flows: site.flows.len() };
+        let topology = Arc::new(arrangement::topology(&plan, counts)?);
+        let labels = Labels {
+            sources: sources.iter().map(|source| source.name.clone()).collect(),
+            flows: site.flows.iter().map(|flow| flow.name.get_ref().clone()).collect(),
+        };
+        let listeners = core_factory::bind_listeners(&site, &plan)?;
+        let specs: Vec<ExecutorSpec> = plan.executors.iter().map(|planned| executor_spec(&plan, planned)).collect();
+        preflight(&specs)?;
+        let blocking = start_blocking(&plan)?;
+        let mailboxes = CoreMailboxes::make(&plan, &specs);
+        let queries = mailboxes.query_senders();
+        let (egress_lanes, lane_ends) = egress::start(&site, &plan, &topology, &specs, &supervisor)?;
+        let blueprint = Arc::new(CoreBlueprint {
+            site,
+            sources,
+            topology: Arc::clone(&topology),
+            labels,
+            epoch: contract::Epoch(u64::try_from(clock.utc().ticks()).unwrap_or(0)),
+            lane_routes: lane_ends.routes.clone(),
+            blocking,
+            plan,
+        });
+        let plan = &blueprint.plan;
+        let cores = core_factory::factories(&blueprint, specs, mailboxes, lane_ends, listeners);
+        let executors = Executors::start(&supervisor, cores)?;
+        let service = NodeService {
+            clock,
+            profile: plan.profile.name.clone(),
+            folded: plan.folded.clone(),
+            durability: durability(plan),
+            plan: plan.table(),
+            cores: queries,
+            lanes: egress_lanes.iter().map(|lane| Arc::clone(lane.stats())).collect(),
+            log_filter,
+            notices: plan.warnings.iter().map(ToString::to_string).collect(),
+        };
+        let control_lane = start_control(&blueprint, &supervisor, service);
+        match control_lane {
+            Ok(control_lane) => Ok(Self { supervisor, executors, egress_lanes, control_lane }),
+            Err(error) => {
+                supervisor.stop_handle().stop(Duration::from_secs(1));
+                let _the_start_failed = executors.join();
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for the end, and says how it was.
+    fn join(self) -> anyhow::Result<()> {
+        let report = self.executors.join();
+        let mut problems = Vec::new();
+        match report {
+            Ok(report) => problems.extend(report.left.iter().map(ToString::to_string)),
+            Err(end) => {
+                let PanicReport { executor, name, message } = &end.report;
+                problems.push(format!("{name} on {executor} panicked: {message}"));
+            }
+        }
+        self.supervisor.stop_handle().stop(LANES_GRACE);
+        for lane in self.egress_lanes.into_iter().chain([self.control_lane]) {
+            if let Err(error) = lane.join() {
+                problems.push(error.to_string());
+            }
+        }
+        if problems.is_empty() {
+            tracing::info!("stopped; everything that was accepted has been delivered");
+            return Ok(());
+        }
+        bail!("the stop was not clean: {}", problems.join("; "))
+    }
+}
+
+fn executor_spec(plan: &Plan, planned: &placement::PlannedExecutor) -> ExecutorSpec {
+    ExecutorSpec {
+        ring_depth: planned.ring_depth as usize,
+        heartbeat: plan.profile.executor.heartbeat,
+        shells_max: plan.profile.executor.shells_count_max as usize,
+        ..ExecutorSpec::new(planned.name.clone(), Some(planned.cpu))
+    }
+}
+
+fn start_blocking(plan: &Plan) -> anyhow::Result<Blocking> {
+    let lane = plan.lane_of(LaneKind::Blocking, 0);
+    let spec = BlockingSpec {
+        name: lane.name(),
+        thread_count: plan.profile.executor.blocking_threads_count.into(),
+        queue_max: plan.profile.executor.blocking_queue_count_max as usize,
+        cpu: Some(lane.cpu),
+    };
+    Ok(Blocking::start(&spec)?)
+}
+
+fn start_control(blueprint: &CoreBlueprint, supervisor: &Supervisor, service: NodeService) -> anyhow::Result<Lane> {
+    let path = blueprint.site.control_socket();
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let lane = blueprint.plan.lane_of(LaneKind::Control, 0);
+    let (bound, is_bound) = flume::bounded(1);
+    let spec = LaneSpec::new(lane.name(), Some(lane.cpu));
+    let lane = Lane::start(spec, supervisor, move |context| {
+        Box::pin(async move {
+            let socket = match ControlSocketFile::bind(&path) {
+                Ok(socket) => socket,
+                Err(error) => {
+                    // The start waits for this answer.
+                    let _answered = bound.send(Err(error));
+                    return Ok(());
+                }
+            };
+            let _answered = bound.send(Ok(()));
+            tokio::select! {
+                () = socket.serve(std::rc::Rc::new(service)) => {}
+                () = context.stop_token.stopped() => {}
+            }
+            Ok(())
+        })
+    })?;
+    is_bound.recv().context("the control lane ended at its start")??;
+    Ok(lane)
+}
+
+fn make_state_directory(directory: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(|| {
+        format!("cannot make the state directory {}: set state_directory in the site's file", directory.display())
+    })
+}
+
+/// What an acknowledgement waits for, in words.
+fn durability(plan: &Plan) -> String {
+    match plan.profile.log.effective_commit() {
+        placement::Commit::Group(time) => format!("group {} ms", time.as_millis()),
+        placement::Commit::Interval(time) => format!("interval {} ms", time.as_millis()),
+        placement::Commit::None => "memory".to_owned(),
+    }
+}

@@ -1,0 +1,144 @@
+//! The actors of one executor with their mailboxes and shells: what the executor's loop runs.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use contract::{ConnectionAddress, FlowIndex, Instant, SourceIndex};
+use eventhubs_lane::LaneAnswer;
+use executor::{Core, ExecutorStats, LocalReceiver, Turn};
+use mailbox::Receiver;
+use mqtt_listener::Event;
+use wiring::{Address, Envelope, Host, StopStage};
+
+use super::snapshot::{CoreAnswer, CoreQuery, core_snapshot};
+use super::world::World;
+
+/// Messages that are taken from one mailbox in a turn, before the actors have theirs.
+const TAKEN_MAX: usize = 512;
+/// Messages of shells that may wait for actors before shells are left waiting.
+const INBOX_MAX: usize = 4_096;
+
+/// The mailboxes that end at this core.
+pub(super) struct Inlets {
+    /// From the other cores.
+    pub(super) envelopes: Receiver<Envelope>,
+    /// From the lanes to the batchers of this core.
+    pub(super) lane_answers: Vec<(FlowIndex, Receiver<LaneAnswer>)>,
+    /// From the control lane.
+    pub(super) queries: Receiver<CoreQuery>,
+    /// From the transports of this core's Sessions.
+    pub(super) sources: Vec<(SourceIndex, LocalReceiver<opcua_subscription::Message>)>,
+}
+
+/// One executor's actors.
+pub(super) struct PlacedCore {
+    pub(super) index: u16,
+    pub(super) name: String,
+    pub(super) stats: Arc<ExecutorStats>,
+    pub(super) host: Host,
+    pub(super) world: World,
+    pub(super) inlets: Inlets,
+    /// Messages on their way from a mailbox to the host; empty between turns.
+    pub(super) taken: VecDeque<Envelope>,
+    pub(super) socket_events: VecDeque<(ConnectionAddress, Event)>,
+}
+
+impl PlacedCore {
+    /// Brings what arrived to the host; `true` when a mailbox may hold more.
+    fn take_in(&mut self, now: Instant) -> bool {
+        let mut more = false;
+        if self.host.inbox_len() < INBOX_MAX {
+            more |= self.inlets.envelopes.receive_many(&mut self.taken, TAKEN_MAX) == TAKEN_MAX;
+            for envelope in self.taken.drain(..) {
+                self.host.deliver(envelope);
+            }
+            for (source, messages) in &mut self.inlets.sources {
+                while let Some(message) = messages.try_receive() {
+                    self.host.deliver(Envelope::OpcUa(*source, message));
+                }
+            }
+            more |= self.take_socket_events(now);
+        }
+        for (flow, answers) in &mut self.inlets.lane_answers {
+            while let Some(answer) = answers.receive() {
+                self.host.deliver(Envelope::Batcher(*flow, answer.message));
+            }
+        }
+        while let Some(query) = self.inlets.queries.receive() {
+            self.answer(&query);
+        }
+        more
+    }
+
+    fn take_socket_events(&mut self, now: Instant) -> bool {
+        let Some(frontend) = &mut self.world.frontend else { return false };
+        let more = frontend.poll_events(now, &mut self.socket_events, TAKEN_MAX);
+        for (connection, event) in self.socket_events.drain(..) {
+            let message = match event {
+                Event::Accepted { .. } => {
+                    self.host.accept(connection, now);
+                    continue;
+                }
+                Event::Received(bytes) => mqtt_connection::Message::Received(bytes),
+                Event::Written { bytes } => mqtt_connection::Message::Written { bytes },
+                Event::SocketClosed => mqtt_connection::Message::SocketClosed,
+            };
+            self.host.deliver(Envelope::Connection(connection, message));
+        }
+        more
+    }
+
+    fn answer(&self, query: &CoreQuery) {
+        let answer = CoreAnswer {
+            core: core_snapshot(self.index, &self.name, &self.stats, &self.world.meter, &self.host, &self.world.labels),
+            notices: self.world.notices.newest(),
+        };
+        // Whoever asked may have gone away.
+        let _nobody_waits = query.answer.try_send(answer);
+    }
+}
+
+impl Core for PlacedCore {
+    fn turn(&mut self, now: Instant) -> Turn {
+        self.world.turn_begins(now);
+        let mut more = self.take_in(now);
+        let turn = self.host.turn(now, &mut self.world);
+        more |= turn.more;
+        more |= self.world.turn_ends(now);
+        if self.host.stage() > StopStage::Sources && self.world.sources_are_idle() {
+            // Their Sessions have ended: the shells end with their channels.
+            self.world.sources.clear();
+            self.inlets.sources.clear();
+        }
+        let timeouts = [turn.next_timeout, self.world.next_timeout(now)];
+        Turn { next_timeout: timeouts.into_iter().flatten().min(), more }
+    }
+
+    fn stop(&mut self, _now: Instant) {
+        if let Some(frontend) = &mut self.world.frontend {
+            frontend.stop_accepting();
+        }
+        self.host.stop();
+    }
+
+    fn stopped(&self) -> bool {
+        self.host.stage() == StopStage::Done && self.world.waiting_count() == 0
+    }
+
+    fn stall_culprit(&self) -> &'static str {
+        self.world.longest_of_turn.map_or("mailboxes", telemetry::ActorKind::name)
+    }
+
+    fn panic_culprit(&self) -> &'static str {
+        self.host.stepping().map_or("host", Address::kind_name)
+    }
+
+    fn restart(&mut self, _now: Instant) {
+        self.host.restart(&mut self.world);
+    }
+}
+
+/// Whether a panic inside an actor of this name can be survived.
+pub(super) fn survives(panic_culprit: &str) -> bool {
+    telemetry::ActorKind::MqttConnection.name() == panic_culprit
+}

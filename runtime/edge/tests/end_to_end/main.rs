@@ -1,0 +1,10 @@
+//! The shipped binary as a process, over real sockets, between processes that know nothing of it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod faults;
+mod pipeline;
+mod plant;
+mod process;
+mod public_clients;
+mod public_servers;
