@@ -70,7 +70,7 @@ fn step(choices: &mut Choices<'_>, world: &mut World) {
         10 | 11 => {
             let qos = choices.pick(&[QoS::AtLeastOnce, QoS::AtMostOnce]);
             let count = 1 + choices.below(40);
-            let payload_bytes = choices.pick(&[4, 0, 200, 20_000]);
+            let payload_bytes = choices.pick(&[4, 0, 60, 20_000]);
             let message_expiry_s = choices.pick(&[None, Some(1), Some(0)]);
             world.deliver(choices, qos, count, payload_bytes, message_expiry_s);
         }
