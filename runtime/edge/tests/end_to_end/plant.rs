@@ -42,6 +42,12 @@ impl Hub {
     pub(crate) fn fault(&self, request: &Value) {
         control(&self.control, request);
     }
+
+    /// Events stored so far.
+    pub(crate) fn events_count(&self) -> usize {
+        let answer = control(&self.control, &json!({ "cmd": "stats" }));
+        usize::try_from(answer["stats"]["events"].as_u64().unwrap()).unwrap()
+    }
 }
 
 /// The simulated plant.
