@@ -1,5 +1,6 @@
 //! The process's end of the control socket, on the control lane.
 
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ impl ControlSocketFile {
     /// Binds `path` with mode 0600. A file that nobody listens at any more is replaced.
     ///
     /// # Errors
-    /// Another process listens there, or the folder cannot be written.
+    /// Another process listens there, something else lies there, or the folder cannot be written.
     pub(crate) fn bind(path: &Path) -> anyhow::Result<Self> {
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             anyhow::bail!(
@@ -42,14 +43,21 @@ impl ControlSocketFile {
                 path.display()
             );
         }
-        if path.exists() {
+        if let Ok(found) = std::fs::symlink_metadata(path) {
+            if !found.file_type().is_socket() {
+                anyhow::bail!(
+                    "{} is no socket: give [control] socket a path of its own in the site's file",
+                    path.display()
+                );
+            }
             std::fs::remove_file(path).with_context(|| format!("cannot replace the stale {}", path.display()))?;
         }
-        let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-        let listener = UnixListener::bind(path);
-        rustix::process::umask(before);
-        let listener = listener.with_context(|| format!("cannot listen at {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), listener })
+        let listener = UnixListener::bind(path).with_context(|| format!("cannot listen at {}", path.display()))?;
+        let socket = Self { path: path.to_owned(), listener };
+        // Until here only those who may write to it could connect, and nobody is answered yet.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+            .with_context(|| format!("cannot keep {} to its owner", path.display()))?;
+        Ok(socket)
     }
 
     /// Serves until the lane stops; runs inside a `LocalSet`.
@@ -98,7 +106,7 @@ async fn converse<S: ControlService>(stream: UnixStream, service: &S) -> anyhow:
         };
         let mut text = serde_json::to_string(&answer)?;
         text.push('\n');
-        writer.write_all(text.as_bytes()).await?;
+        tokio::time::timeout(IDLE_TIMEOUT, writer.write_all(text.as_bytes())).await??;
     }
 }
 
@@ -149,6 +157,16 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_no_socket_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("site.toml");
+        std::fs::write(&path, "name = \"plant\"").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let refused = runtime.block_on(async { ControlSocketFile::bind(&path).unwrap_err().to_string() });
+        assert!(refused.contains("no socket") && path.exists(), "{refused}");
+    }
+
+    #[test]
     fn garbage_and_endless_lines_do_not_end_the_server() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
@@ -168,7 +186,6 @@ mod tests {
 
     #[test]
     fn only_the_owner_may_speak_to_it_and_a_second_process_is_refused() {
-        use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let at = path.clone();

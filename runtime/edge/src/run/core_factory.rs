@@ -18,6 +18,7 @@ use placement::{ActorKind, Plan, QueueWhenFull};
 use wiring::{Envelope, FlowAddress, Host, HostParts, HostedPartition, PartitionLog, Topology};
 
 use super::egress::LaneEnds;
+use super::left::Left;
 use super::outlet::Outlet;
 use super::placed_core::{Inlets, PlacedCore};
 use super::snapshot::{CoreQuery, Labels};
@@ -26,12 +27,14 @@ use super::state_file::StateFile;
 use super::world::{LaneRoute, SourceShells, World};
 use crate::site::{PartitionKey, Site};
 
+/// Listening sockets of one core.
+const LISTENERS_MAX: usize = 64;
 /// Questions of the control lane that may wait for a core.
 const QUERIES_MAX: usize = 16;
 /// Messages of one transport that may wait for its actor; then its socket is not read.
 const TRANSPORT_MESSAGES_MAX: usize = 64;
 /// Commands that may wait for one transport.
-const TRANSPORT_COMMANDS_MAX: usize = 64;
+const TRANSPORT_COMMANDS_MAX: usize = 1_024;
 
 /// What every core is built from.
 pub(super) struct CoreBlueprint {
@@ -45,6 +48,8 @@ pub(super) struct CoreBlueprint {
     /// By flow, its lane and its number there.
     pub(super) lane_routes: Vec<LaneRoute>,
     pub(super) blocking: Blocking,
+    /// Where cores tell what a stop has not delivered yet.
+    pub(super) left: Arc<Left>,
 }
 
 /// The mailboxes of all cores, before they are handed out.
@@ -86,6 +91,20 @@ pub(super) fn bind_listeners(site: &Site, plan: &Plan) -> anyhow::Result<Vec<Bou
         tracing::info!(address = %bound.address(), "MQTT listener");
         Ok(bound)
     };
+    let most = (0..plan.executors.len())
+        .map(|executor| {
+            (0..plan.profile.broker.frontends_count())
+                .filter(|worker| plan.executor_of(ActorKind::MqttConnection, *worker) == executor)
+                .count()
+        })
+        .max()
+        .unwrap_or(0);
+    anyhow::ensure!(
+        most * site.listeners.len() <= LISTENERS_MAX,
+        "{} listeners for {most} frontend workers on one core are more than {LISTENERS_MAX} sockets: use fewer listeners, or \
+         fewer frontend_workers in the profile",
+        site.listeners.len()
+    );
     site.listeners.iter().map(bind).collect()
 }
 
@@ -173,6 +192,7 @@ fn build(blueprint: &CoreBlueprint, ends: CoreEnds, context: &CoreContext) -> an
         host,
         world,
         inlets: Inlets { envelopes: ends.envelopes, lane_answers: ends.lane_answers, queries: ends.queries, sources },
+        left: Arc::clone(&blueprint.left),
         taken: VecDeque::new(),
         socket_events: VecDeque::new(),
     }))
@@ -197,9 +217,16 @@ fn start_source(
 fn frontend_config(blueprint: &CoreBlueprint, core: CoreIndex) -> FrontendConfig {
     let broker = &blueprint.plan.profile.broker;
     let workers_count = broker.frontends_count().max(1);
+    // Workers that share an executor share one frontend, with all their shares.
+    let is_here = |worker: &u32| blueprint.plan.executor_of(ActorKind::MqttConnection, *worker) == usize::from(core.0);
+    let workers_here = u32::try_from((0..workers_count).filter(is_here).count()).unwrap_or(1).max(1);
+    let share = |all: u32| {
+        let part = (u64::from(all) * u64::from(workers_here)).div_ceil(u64::from(workers_count));
+        u32::try_from(part).unwrap_or(u32::MAX)
+    };
     FrontendConfig {
-        connections_max: broker.connections_count_max.div_ceil(workers_count),
-        connect_rate_max: Some(broker.connect_rate_per_s_max.div_ceil(workers_count)),
+        connections_max: share(broker.connections_count_max),
+        connect_rate_max: Some(share(broker.connect_rate_per_s_max)),
         ..FrontendConfig::new(core)
     }
 }
@@ -256,7 +283,8 @@ fn program_config(blueprint: &CoreBlueprint, flow: FlowIndex) -> dataflow::Confi
 
 fn dataflow(blueprint: &CoreBlueprint, address: FlowAddress) -> anyhow::Result<Dataflow> {
     let of_profile = &blueprint.plan.profile.dataflow;
-    let instances_count = u32::from(of_profile.instances).max(1);
+    let instances_count =
+        u32::try_from(blueprint.topology.flows[usize::from(address.flow.0)].len()).unwrap_or(u32::MAX);
     let program = Program::compile(&program_config(blueprint, address.flow))
         .with_context(|| format!("flow {}", blueprint.labels.flows[usize::from(address.flow.0)]))?;
     let egress = &blueprint.plan.profile.egress;

@@ -9,6 +9,7 @@
 //! | `core_factory.rs` | builds one executor's actors and shells on its thread |
 //! | `egress.rs` | the lanes of the destinations |
 //! | `state_file.rs` | a Session's saved state on disk |
+//! | `left.rs` | what a stop has not delivered yet |
 //! | `notices.rs` | what actors report, in words |
 //! | `snapshot.rs`, `control.rs` | what a core tells, and the control lane that asks |
 //! | `logging.rs`, `signals.rs` | the log and its level; SIGTERM and SIGINT |
@@ -17,6 +18,7 @@ mod arrangement;
 mod control;
 mod core_factory;
 mod egress;
+mod left;
 mod logging;
 mod notices;
 mod outlet;
@@ -41,6 +43,7 @@ use placement::{Fold, LaneKind, LogEngine, MachineFacts, Plan, Profile};
 use self::arrangement::Counts;
 use self::control::NodeService;
 use self::core_factory::{CoreBlueprint, CoreMailboxes};
+use self::left::Left;
 use self::snapshot::Labels;
 use crate::cli::RunArguments;
 use crate::control_server::ControlSocketFile;
@@ -68,8 +71,11 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
-    let node = Node::start(site, plan, log_filter)?;
-    signals::stop_on_signals(node.supervisor.stop_handle(), Duration::from_secs(arguments.stop_seconds))?;
+    let supervisor = Supervisor::new(LANES_GRACE, |report: &PanicReport| {
+        if placed_core::survives(&report.name) { Decision::Restart } else { Decision::EndProcess }
+    });
+    signals::stop_on_signals(supervisor.stop_handle(), Duration::from_secs(arguments.stop_seconds))?;
+    let node = Node::start(site, plan, supervisor, log_filter)?;
     tracing::info!("running; stop with Ctrl-C or SIGTERM");
     node.join()
 }
@@ -93,13 +99,11 @@ struct Node {
     executors: Executors,
     egress_lanes: Vec<Lane>,
     control_lane: Lane,
+    left: Arc<Left>,
 }
 
 impl Node {
-    fn start(site: Site, plan: Plan, log_filter: control::LogFilter) -> anyhow::Result<Self> {
-        let supervisor = Supervisor::new(LANES_GRACE, |report: &PanicReport| {
-            if placed_core::survives(&report.name) { Decision::Restart } else { Decision::EndProcess }
-        });
+    fn start(site: Site, plan: Plan, supervisor: Supervisor, log_filter: control::LogFilter) -> anyhow::Result<Self> {
         let clock = Clock::new();
         let partitions_count = u16::try_from(plan.profile.broker.shards_count()).context("broker partitions")?;
         let sources = sources::sources(&site, &plan.profile, partitions_count);
@@ -124,12 +128,12 @@ impl Node {
             labels,
             epoch: contract::Epoch(u64::try_from(clock.utc().ticks()).unwrap_or(0)),
             lane_routes: lane_ends.routes.clone(),
+            left: Arc::new(Left::new(plan.executors.len())),
             blocking,
             plan,
         });
         let plan = &blueprint.plan;
         let cores = core_factory::factories(&blueprint, specs, mailboxes, lane_ends, listeners);
-        let executors = Executors::start(&supervisor, cores)?;
         let service = NodeService {
             clock,
             profile: plan.profile.name.clone(),
@@ -141,13 +145,15 @@ impl Node {
             log_filter,
             notices: plan.warnings.iter().map(ToString::to_string).collect(),
         };
-        let control_lane = start_control(&blueprint, &supervisor, service);
-        match control_lane {
-            Ok(control_lane) => Ok(Self { supervisor, executors, egress_lanes, control_lane }),
+        // Before anything speaks to a server: a second process of the same site finds the socket taken, and does no harm.
+        let control_lane = start_control(&blueprint, &supervisor, service)?;
+        let left = Arc::clone(&blueprint.left);
+        match Executors::start(&supervisor, cores) {
+            Ok(executors) => Ok(Self { supervisor, executors, egress_lanes, control_lane, left }),
             Err(error) => {
                 supervisor.stop_handle().stop(Duration::from_secs(1));
-                let _the_start_failed = executors.join();
-                Err(error)
+                let _the_start_failed = control_lane.join();
+                Err(error.into())
             }
         }
     }
@@ -157,7 +163,12 @@ impl Node {
         let report = self.executors.join();
         let mut problems = Vec::new();
         match report {
-            Ok(report) => problems.extend(report.left.iter().map(ToString::to_string)),
+            Ok(report) => {
+                problems.extend(report.left.iter().map(ToString::to_string));
+                if !report.left.is_empty() {
+                    problems.push(self.left.words());
+                }
+            }
             Err(end) => {
                 let PanicReport { executor, name, message } = &end.report;
                 problems.push(format!("{name} on {executor} panicked: {message}"));

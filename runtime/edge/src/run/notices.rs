@@ -7,8 +7,10 @@ use wiring::{Address, Report};
 
 /// Notices that are remembered; older ones are forgotten.
 const NOTICES_MAX: usize = 32;
-/// Names of tags in one notice; the rest is counted.
+/// Names of tags in one notice; where there are more, the log has a line for each.
 const NAMES_MAX: usize = 5;
+/// Lines of the log for one report; further tags are only counted.
+const LOGGED_MAX: usize = 10_000;
 
 /// How much a notice wants to be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,9 @@ impl Notices {
         }
         if urgency == Urgency::Detail {
             return;
+        }
+        for tag in tags_of(report) {
+            tracing::warn!(actor = %address, name, "{tag}");
         }
         if self.newest.len() == NOTICES_MAX {
             self.newest.pop_front();
@@ -191,19 +196,54 @@ fn date(utc: contract::UtcTime) -> String {
     jiff::Timestamp::from_millisecond(utc.unix_millis()).map_or_else(|_| "?".to_owned(), |date| date.to_string())
 }
 
+/// Each tag that a report is about, with what is wrong, where a line cannot hold them all.
+fn tags_of(report: &Report) -> Vec<String> {
+    let Report::OpcUa(report) = report else { return Vec::new() };
+    let (lines, count): (Vec<String>, usize) = match report {
+        OpcUaReport::TagsRejected { tags } => (
+            tags.iter().take(LOGGED_MAX).map(rejected_tag).map(|tag| format!("not monitored: {tag}")).collect(),
+            tags.len(),
+        ),
+        OpcUaReport::Overflow { tags } => (
+            tags.iter().take(LOGGED_MAX).map(overflowed_tag).map(|tag| format!("discarded: {tag}")).collect(),
+            tags.len(),
+        ),
+        OpcUaReport::Gap { tags, from, until, .. }
+        | OpcUaReport::NotificationLost { tags, from, until, .. }
+        | OpcUaReport::NotificationMalformed { tags, from, until, .. } => {
+            let span = span(*from, *until);
+            let lines =
+                tags.iter().take(LOGGED_MAX).map(|(asset, tag)| format!("may be missing {span}: {asset}.{tag}"));
+            (lines.collect(), tags.count as usize)
+        }
+        OpcUaReport::Resumed { .. }
+        | OpcUaReport::SessionCreated { .. }
+        | OpcUaReport::RetransmissionsShort { .. }
+        | OpcUaReport::Disconnected { .. }
+        | OpcUaReport::ServiceFailed { .. }
+        | OpcUaReport::SubscriptionCreated { .. }
+        | OpcUaReport::Silent { .. }
+        | OpcUaReport::ServerState { .. } => return Vec::new(),
+    };
+    if count <= NAMES_MAX { Vec::new() } else { lines }
+}
+
+fn rejected_tag(tag: &RejectedTag) -> String {
+    format!("{}.{} ({}: {})", tag.asset, tag.tag, tag.node_id, tag.status_code)
+}
+
+fn overflowed_tag(tag: &OverflowedTag) -> String {
+    let from = tag.from.map_or_else(|| "the start".to_owned(), date);
+    format!("{}.{} between {from} and {}", tag.asset, tag.tag, date(tag.until))
+}
+
 fn rejected_words(tags: &[RejectedTag]) -> String {
-    let named = tags
-        .iter()
-        .take(NAMES_MAX)
-        .map(|tag| format!("{}.{} ({}: {})", tag.asset, tag.tag, tag.node_id, tag.status_code));
+    let named = tags.iter().take(NAMES_MAX).map(rejected_tag);
     format!("{} tags are not monitored: {}", tags.len(), list(named, tags.len()))
 }
 
 fn overflow_words(tags: &[OverflowedTag]) -> String {
-    let named = tags.iter().take(NAMES_MAX).map(|tag| {
-        let from = tag.from.map_or_else(|| "the start".to_owned(), date);
-        format!("{}.{} between {from} and {}", tag.asset, tag.tag, date(tag.until))
-    });
+    let named = tags.iter().take(NAMES_MAX).map(overflowed_tag);
     format!("the server's queues were too small, values were discarded: {}", list(named, tags.len()))
 }
 
@@ -251,6 +291,7 @@ mod tests {
         });
         let mut notices = Notices::default();
         notices.report(Address::OpcUa(SourceIndex(0)), "line 1", &report, 0);
+        assert_eq!(tags_of(&report).len(), 8, "the log names each");
         let text = &notices.newest()[0].text;
         assert!(text.starts_with("line 1: values may be missing between 1970-01-01T00:00:00Z"), "{text}");
         assert!(text.contains("(2.5 s)") && text.contains("press.t1") && text.ends_with("and 3 more"), "{text}");

@@ -10,6 +10,7 @@ use mailbox::Receiver;
 use mqtt_listener::Event;
 use wiring::{Address, Envelope, Host, StopStage};
 
+use super::left::Left;
 use super::snapshot::{CoreAnswer, CoreQuery, core_snapshot};
 use super::world::World;
 
@@ -38,6 +39,7 @@ pub(super) struct PlacedCore {
     pub(super) host: Host,
     pub(super) world: World,
     pub(super) inlets: Inlets,
+    pub(super) left: Arc<Left>,
     /// Messages on their way from a mailbox to the host; empty between turns.
     pub(super) taken: VecDeque<Envelope>,
     pub(super) socket_events: VecDeque<(ConnectionAddress, Event)>,
@@ -46,8 +48,9 @@ pub(super) struct PlacedCore {
 impl PlacedCore {
     /// Brings what arrived to the host; `true` when a mailbox may hold more.
     fn take_in(&mut self, now: Instant) -> bool {
-        let mut more = false;
-        if self.host.inbox_len() < INBOX_MAX {
+        // What is left in the mailboxes for now has rung already: the core must come back for it.
+        let mut more = self.host.inbox_len() >= INBOX_MAX;
+        if !more {
             more |= self.inlets.envelopes.receive_many(&mut self.taken, TAKEN_MAX) == TAKEN_MAX;
             for envelope in self.taken.drain(..) {
                 self.host.deliver(envelope);
@@ -110,6 +113,7 @@ impl Core for PlacedCore {
             self.world.sources.clear();
             self.inlets.sources.clear();
         }
+        self.left.note(self.index, &self.host);
         let timeouts = [turn.next_timeout, self.world.next_timeout(now)];
         Turn { next_timeout: timeouts.into_iter().flatten().min(), more }
     }

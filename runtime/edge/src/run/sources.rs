@@ -104,7 +104,8 @@ pub(super) fn sources(site: &Site, profile: &Profile, partitions_count: u16) -> 
             };
             sources.push(Source {
                 server_index,
-                state_file: state_directory.join(format!("opcua-{}.session", file_name(&name))),
+                state_file: state_directory
+                    .join(format!("opcua-{}.{number}.session", file_name(server.name.get_ref()))),
                 config: config(site, server, &name, assets, partitions_count),
                 limits: limits(&profile.opcua),
                 name,
@@ -244,6 +245,7 @@ mod tests {
             .collect();
         assert_eq!(assets, [vec!["a", "c"], vec!["b"]]);
         assert_eq!(sources[1].name, "s-1");
+        assert!(sources[1].state_file.ends_with("opcua-s.1.session"), "no server's name has a dot there");
         assert!(sources.iter().all(|source| source.session(1).is_ok()));
     }
 }

@@ -88,6 +88,10 @@ impl World {
         self.lanes.iter_mut().for_each(Outlet::flush);
         for shells in self.sources.values_mut() {
             shells.state_file.retry();
+            if shells.commands.is_disconnected() {
+                // The transport has ended and has said so.
+                shells.waiting.clear();
+            }
             while let Some(command) = shells.waiting.pop_front() {
                 if let Err(command) = shells.commands.try_send(command) {
                     shells.waiting.push_front(command);

@@ -6,7 +6,9 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::plant::{Folder, Hub, Plant, SiteText, assert_complete, drop_connections, each_has, millicore, read_events};
+use crate::plant::{
+    Folder, Hub, Plant, SiteText, assert_complete, drop_connections, each_has, millicore, millicore_with, read_events,
+};
 use crate::process::free_port;
 
 fn site<'a>(folder: &'a Folder, opcua: &'a str, amqp: &'a str) -> SiteText<'a> {
@@ -118,8 +120,23 @@ fn a_hub_over_its_quota_is_waited_for() {
 }
 
 #[test]
-fn a_hub_that_detaches_or_disconnects_under_a_batch_gets_it_again() {
-    survives_faults_of_the_hub(&["detach", "disconnect"], 1);
+fn a_hub_that_detaches_disconnects_or_stalls_under_a_batch_gets_it_again() {
+    survives_faults_of_the_hub(&["detach", "disconnect", "stall"], 1);
+}
+
+#[test]
+fn a_stop_while_the_hub_does_not_answer_ends_in_time_and_says_what_is_left() {
+    let (plant, hub, folder) = (Plant::start(2, 5, &[]), Hub::start(), Folder::new());
+    let site = site(&folder, &plant.endpoint, &hub.amqp).write();
+    let mut process = millicore_with(&folder, &site, &["--stop-seconds", "2"]);
+    read_events(&hub, |found| each_has(found, 10, 2));
+    hub.fault(&json!({ "cmd": "fault", "kind": "stall", "ms": 60_000 }));
+    // The plant goes on meanwhile: another interval's values are accepted and not delivered.
+    process.line_within(std::time::Duration::from_secs(3));
+    process.signal(rustix::process::Signal::TERM);
+    assert!(!process.wait().success());
+    let log = folder.log();
+    assert!(log.contains("messages that were accepted are not delivered"), "{log}");
 }
 
 #[test]

@@ -152,8 +152,14 @@ impl SiteText<'_> {
 
 /// Starts `millicore run` and waits until its control socket answers.
 pub(crate) fn millicore(folder: &Folder, site: &std::path::Path) -> Process {
+    millicore_with(folder, site, &[])
+}
+
+/// The same with further arguments.
+pub(crate) fn millicore_with(folder: &Folder, site: &std::path::Path, arguments: &[&str]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millicore"));
     command.args(["run", "--fold", "--profile", "vm-4vcpu", "--set", "egress.linger_ms=20", "--config"]).arg(site);
+    command.args(arguments);
     let mut process = Process::start("millicore", &mut command, Some(&folder.path("log")));
     let socket = folder.path("control.sock");
     let deadline = Instant::now() + PATIENCE;
