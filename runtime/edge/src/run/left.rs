@@ -33,8 +33,8 @@ impl Left {
             return "nothing that was accepted is undelivered".to_owned();
         }
         format!(
-            "{count} messages that were accepted are not delivered: with acknowledge = \"delivered\" their OPC UA servers send \
-             them again"
+            "{count} messages that were accepted are not delivered and are lost, but for those of servers with acknowledge = \
+             \"delivered\", which send them again"
         )
     }
 }

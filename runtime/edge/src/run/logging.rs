@@ -25,9 +25,16 @@ pub(super) fn start(filter: &str) -> anyhow::Result<LogFilter> {
     }))
 }
 
-/// What glommio says at ERROR about IOPOLL is harmless; it is left out unless asked for.
+/// Libraries that speak for themselves where an actor says it better, and what they may say unless they are asked for: glommio
+/// at ERROR about IOPOLL, the SDK about each step of a connection that the batcher retries and reports.
+const QUIET: [(&str, &str); 4] =
+    [("glommio", "off"), ("azure_core_amqp", "off"), ("azure_messaging_eventhubs", "off"), ("fe2o3_amqp", "off")];
+
 fn parse(filter: &str) -> Result<EnvFilter, String> {
-    let whole = if filter.contains("glommio") { filter.to_owned() } else { format!("{filter},glommio=off") };
+    let mut whole = filter.to_owned();
+    for (library, level) in QUIET.into_iter().filter(|(library, _)| !filter.contains(library)) {
+        whole.extend([",", library, "=", level]);
+    }
     EnvFilter::try_new(whole)
         .map_err(|error| format!("`{filter}` is no filter ({error}); for example info,opcua_subscription=debug"))
 }

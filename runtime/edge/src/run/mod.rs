@@ -107,6 +107,10 @@ impl Node {
         let clock = Clock::new();
         let partitions_count = u16::try_from(plan.profile.broker.shards_count()).context("broker partitions")?;
         let sources = sources::sources(&site, &plan.profile, partitions_count);
+        for source in &sources {
+            let found = source.transport(&site, &plan.profile);
+            found.with_context(|| format!("OPC UA server {}", source.name))?;
+        }
         make_state_directory(&site.state_directory())?;
         let counts = Counts { sources: sources.len(), flows: site.flows.len() };
         let topology = Arc::new(arrangement::topology(&plan, counts)?);

@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use opcua_subscription::{GapCause, OverflowedTag, RejectedTag, Report as OpcUaReport, ResumedHow, Tags};
+use opcua_subscription::{
+    DisconnectReason, GapCause, OverflowedTag, RejectedTag, Report as OpcUaReport, ResumedHow, Tags,
+};
 use wiring::{Address, Report};
 
 /// Notices that are remembered; older ones are forgotten.
@@ -140,9 +142,11 @@ fn opcua_words(report: &OpcUaReport) -> (Urgency, String) {
             ),
         ),
         OpcUaReport::Disconnected { reason, retry_in: Some(retry_in) } => {
-            (Urgency::Alarm, format!("disconnected ({reason:?}); next attempt in {retry_in:.1?}"))
+            (Urgency::Alarm, format!("disconnected ({}); next attempt in {retry_in:.1?}", reason_words(reason)))
         }
-        OpcUaReport::Disconnected { reason, retry_in: None } => (Urgency::Normal, format!("disconnected ({reason:?})")),
+        OpcUaReport::Disconnected { reason, retry_in: None } => {
+            (Urgency::Normal, format!("disconnected ({})", reason_words(reason)))
+        }
         OpcUaReport::ServiceFailed { service, status_code } => {
             (Urgency::Alarm, format!("{service} was refused: {status_code}"))
         }
@@ -175,6 +179,24 @@ fn opcua_words(report: &OpcUaReport) -> (Urgency, String) {
         OpcUaReport::ServerState { state } => {
             (Urgency::Alarm, format!("the server's state is {state}, not 0 (Running)"))
         }
+    }
+}
+
+fn reason_words(reason: &DisconnectReason) -> String {
+    match reason {
+        DisconnectReason::Requested => "as asked".to_owned(),
+        DisconnectReason::Unreachable(why) => format!("cannot be reached: {why}"),
+        DisconnectReason::TimedOut => "it did not answer in time".to_owned(),
+        DisconnectReason::ClosedByServer(status) => format!("the server closed the connection: {status}"),
+        DisconnectReason::NoEndpoint => {
+            "the server offers no endpoint with the security and the user of the site's file: compare `security` and `user` with \
+             its settings"
+                .to_owned()
+        }
+        DisconnectReason::NotTrusted(status) => {
+            format!("its certificate is not trusted ({status}): put it into trust_directory")
+        }
+        DisconnectReason::ProtocolError(status) => format!("it broke the protocol: {status}"),
     }
 }
 
