@@ -48,7 +48,7 @@ pub(super) struct PlacedCore {
 impl PlacedCore {
     /// Brings what arrived to the host; `true` when a mailbox may hold more.
     fn take_in(&mut self, now: Instant) -> bool {
-        // What is left in the mailboxes for now has rung already: the core must come back for it.
+        // What stays in the mailboxes has rung already: the core must come back for it.
         let mut more = self.host.inbox_len() >= INBOX_MAX;
         if !more {
             more |= self.inlets.envelopes.receive_many(&mut self.taken, TAKEN_MAX) == TAKEN_MAX;
