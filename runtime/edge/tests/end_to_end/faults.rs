@@ -87,7 +87,9 @@ fn a_hub_that_is_away_at_the_start_and_later_gets_everything_when_it_is_back() {
     let hub = Hub::start_at(&listen);
     let found = read_events(&hub, |found| each_has(found, 10, 6));
     assert_complete(&found, 10);
-    hub.fault(&json!({ "cmd": "refuse", "ms": 4_000 }));
+    // To refuse touches new connections only: the one that stands is cut as well.
+    hub.fault(&json!({ "cmd": "refuse", "ms": 10_000 }));
+    hub.fault(&json!({ "cmd": "fault", "kind": "disconnect", "count": 1 }));
     let found = read_events(&hub, |found| each_has(found, 10, 24));
     assert_complete(&found, 10);
     assert!(process.terminate().success(), "{}", folder.log());
