@@ -134,6 +134,7 @@ impl Connection {
             subscription_identifiers_available: Some(true),
             shared_subscription_available: Some(false),
             server_keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
+            ..Connack::default()
         }
     }
 

@@ -67,8 +67,10 @@ impl Connection {
         let mut packet = OutgoingPublish {
             dup: false,
             retain: delivery.retain,
+            qos: delivery.qos,
             packet_identifier: (delivery.qos != QoS::AtMostOnce).then_some(PacketIdentifier::MIN),
             topic_name: publication.topic_name(),
+            topic_alias: None,
             properties: publication.properties(),
             message_expiry_s: remaining_s,
             subscription_identifiers: &delivery.subscription_identifiers,
