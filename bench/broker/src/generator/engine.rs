@@ -32,7 +32,6 @@ pub(crate) trait Handler {
 }
 
 /// Turns, connections and the clock.
-#[derive(Debug)]
 pub(crate) struct Engine {
     poll: Poll,
     version: Version,
@@ -97,17 +96,13 @@ impl Engine {
         self.clock
     }
 
-    /// The version that all connections speak.
-    pub(crate) fn version(&self) -> Version {
-        self.version
-    }
-
     /// Begins a connection and gives its token; `first_bytes` are sent as soon as it is made.
     ///
     /// # Errors
     /// If there are no more sockets or ports.
     pub(crate) fn open(&mut self, first_bytes: Vec<u8>, opening: Opening) -> anyhow::Result<usize> {
-        let socket = Socket::new(Domain::for_address(self.broker), Type::STREAM, Some(Protocol::TCP)).context("socket")?;
+        let socket =
+            Socket::new(Domain::for_address(self.broker), Type::STREAM, Some(Protocol::TCP)).context("socket")?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
         if let Some(bytes) = opening.receive_buffer_bytes {
@@ -129,7 +124,8 @@ impl Engine {
         let interest = Interest::ReadAndWrite;
         self.poll.add(&socket, token, interest)?;
         let socket = socket.into();
-        self.connections[token] = Some(Connection { socket, carry: Vec::new(), output: first_bytes, written: 0, interest });
+        self.connections[token] =
+            Some(Connection { socket, carry: Vec::new(), output: first_bytes, written: 0, interest });
         Ok(token)
     }
 

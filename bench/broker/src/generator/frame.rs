@@ -40,12 +40,23 @@ pub(crate) enum Packet<'a> {
 #[error("the broker sent what is no MQTT packet")]
 pub(crate) struct Malformed;
 
-/// One packet as bytes: its first byte, its body, and how many bytes it took in all. `None`: not whole yet.
+/// One packet as bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Frame<'a> {
+    /// Its type and flags.
+    pub(crate) first: u8,
+    /// What follows the fixed header (§2.2).
+    pub(crate) body: &'a [u8],
+    /// Bytes of both.
+    pub(crate) size_bytes: usize,
+}
+
+/// The packet at the start of `input`; `None`: not whole yet.
 ///
 /// # Errors
 /// If the Remaining Length (§2.2.3) has a fifth byte.
 #[inline]
-pub(crate) fn next_frame(input: &[u8]) -> Result<Option<(u8, &[u8], usize)>, Malformed> {
+pub(crate) fn next_frame(input: &[u8]) -> Result<Option<Frame<'_>>, Malformed> {
     let Some((&first, rest)) = input.split_first() else { return Ok(None) };
     let mut length = 0;
     for (place, &digit) in rest.iter().take(4).enumerate() {
@@ -53,7 +64,7 @@ pub(crate) fn next_frame(input: &[u8]) -> Result<Option<(u8, &[u8], usize)>, Mal
         if digit & 0x80 == 0 {
             let start = place + 2;
             let end = start + length;
-            return Ok(input.get(start..end).map(|body| (first, body, end)));
+            return Ok(input.get(start..end).map(|body| Frame { first, body, size_bytes: end }));
         }
     }
     if rest.len() < 4 { Ok(None) } else { Err(Malformed) }
@@ -65,7 +76,7 @@ pub(crate) fn next_frame(input: &[u8]) -> Result<Option<(u8, &[u8], usize)>, Mal
 /// If it is no packet of `version`.
 #[inline]
 pub(crate) fn next_packet(version: Version, input: &[u8]) -> Result<Option<(Packet<'_>, usize)>, Malformed> {
-    let Some((first, body, bytes)) = next_frame(input)? else { return Ok(None) };
+    let Some(Frame { first, body, size_bytes }) = next_frame(input)? else { return Ok(None) };
     let packet = match first >> 4 {
         3 => publish(version, first, body)?,
         4 => {
@@ -85,7 +96,7 @@ pub(crate) fn next_packet(version: Version, input: &[u8]) -> Result<Option<(Pack
         }
         _ => Packet::Other(first),
     };
-    Ok(Some((packet, bytes)))
+    Ok(Some((packet, size_bytes)))
 }
 
 #[inline]
@@ -148,26 +159,21 @@ mod tests {
 
     #[test]
     fn answers_are_read_in_both_versions() {
-        let read = |version, bytes: &[u8]| next_packet(version, bytes).unwrap().unwrap().0;
+        fn read(version: Version, bytes: &[u8]) -> Packet<'_> {
+            next_packet(version, bytes).unwrap().unwrap().0
+        }
         let connected = |receive_maximum| Packet::ConnectAck { reason_code: 0, receive_maximum };
-        let mut answer = read(Version::V311, &[0x20, 2, 0, 0]);
-        assert!(matches!(answer, Packet::ConnectAck { reason_code: 0, receive_maximum: 65_535 }));
+        assert_eq!(read(Version::V311, &[0x20, 2, 0, 0]), connected(65_535));
+        // Topic Alias Maximum and Assigned Client Identifier stand before Receive Maximum.
         let with_properties = [0x20, 13, 0, 0, 10, 0x22, 0, 9, 0x12, 0, 1, b'x', 0x21, 1, 0];
-        assert!(next_packet(Version::V5, &with_properties[..14]).unwrap().is_none());
-        answer = read(Version::V5, &[0x20, 13, 0, 0, 10, 0x22, 0, 9, 0x12, 0, 1, b'x', 0x21, 1, 0]);
-        assert_eq!(answer, connected(256));
+        assert_eq!(next_packet(Version::V5, &with_properties[..14]), Ok(None));
+        assert_eq!(read(Version::V5, &with_properties), connected(256));
         assert_eq!(read(Version::V5, &[0x20, 3, 0, 0, 0]), connected(65_535));
         let acknowledged = |reason_code| Packet::PublishAck { packet_identifier: 258, reason_code };
         assert_eq!(read(Version::V311, &[0x40, 2, 1, 2]), acknowledged(0));
         assert_eq!(read(Version::V5, &[0x40, 3, 1, 2, 0x97]), acknowledged(0x97));
-        assert_eq!(
-            read(Version::V311, &[0x90, 4, 0, 1, 0x80, 1]),
-            Packet::SubscribeAck { refused_count: 1 }
-        );
-        assert_eq!(
-            read(Version::V5, &[0x90, 4, 0, 1, 0, 0x97]),
-            Packet::SubscribeAck { refused_count: 1 }
-        );
+        assert_eq!(read(Version::V311, &[0x90, 4, 0, 1, 0x80, 1]), Packet::SubscribeAck { refused_count: 1 });
+        assert_eq!(read(Version::V5, &[0x90, 4, 0, 1, 0, 0x97]), Packet::SubscribeAck { refused_count: 1 });
         assert_eq!(read(Version::V5, &[0xe0, 1, 0x8d]), Packet::Other(0xe0));
     }
 
@@ -185,7 +191,9 @@ mod tests {
 
     #[test]
     fn bodies_that_end_early_are_told() {
-        for bytes in [&[0x30, 1, 0][..], &[0x30, 2, 0, 9], &[0x32, 3, 0, 1, b'a'], &[0x40, 1, 0], &[0x20, 1, 0], &[0x90, 1, 0]] {
+        for bytes in
+            [&[0x30, 1, 0][..], &[0x30, 2, 0, 9], &[0x32, 3, 0, 1, b'a'], &[0x40, 1, 0], &[0x20, 1, 0], &[0x90, 1, 0]]
+        {
             assert_eq!(next_packet(Version::V311, bytes), Err(Malformed), "{bytes:?}");
         }
         assert_eq!(next_packet(Version::V5, &[0x30, 4, 0, 1, b'a', 9]), Err(Malformed));

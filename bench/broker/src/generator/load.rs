@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use super::account::Faults;
 use super::engine::{Engine, Handler, OUTPUT_BYTES_MAX, Opening};
 use super::frame::Packet;
 use super::guests::Guests;
 use super::latency::Latency;
-use super::packet::{connect, subscribe};
+use super::packet::{Version, connect, subscribe};
 use super::plan::{LoadPlan, Pace};
 use super::publisher::Publisher;
 use super::subscriber::Subscriber;
@@ -49,6 +49,7 @@ pub(crate) struct Counts {
 /// A load that runs.
 pub(crate) struct Load {
     plan: LoadPlan,
+    version: Version,
     publishers: Vec<Publisher>,
     subscribers: Vec<Subscriber>,
     /// By token; a token beyond it is a guest's.
@@ -69,9 +70,10 @@ pub(crate) struct Load {
 
 impl Load {
     /// A load that has not connected yet.
-    pub(crate) fn new(plan: LoadPlan, guests: Box<dyn Guests>) -> Self {
+    pub(crate) fn new(plan: LoadPlan, version: Version, guests: Box<dyn Guests>) -> Self {
         Self {
             plan,
+            version,
             publishers: Vec::new(),
             subscribers: Vec::new(),
             seats: Vec::new(),
@@ -93,7 +95,7 @@ impl Load {
     /// # Errors
     /// If the broker refuses one, or takes too long.
     pub(crate) fn connect(&mut self, engine: &mut Engine) -> anyhow::Result<()> {
-        let version = engine.version();
+        let version = self.version;
         let deadline_ns = after(engine, CONNECT_TIMEOUT);
         let (publishers, subscribers) = (self.plan.publishers_count(), self.plan.subscribers_count());
         let all = publishers + subscribers;
@@ -109,7 +111,9 @@ impl Load {
                 Seat::Subscriber(subscriber) => {
                     self.subscribers.push(Subscriber::new(self.plan.publishers_of(subscriber)));
                 }
-                Seat::Publisher(publisher) => self.publishers.push(Publisher::new(token, version, &self.plan, publisher)),
+                Seat::Publisher(publisher) => {
+                    self.publishers.push(Publisher::new(token, version, &self.plan, publisher));
+                }
                 Seat::Guest => {}
             }
             self.take_seat(token, seat);
@@ -177,7 +181,7 @@ impl Load {
         self.is_publishing = false;
         self.last_progress_ns = engine.clock().now_ns();
         loop {
-            let is_whole = self.publishers.iter().all(Publisher::is_acknowledged) && self.has_arrived();
+            let is_whole = self.publishers.iter().all(Publisher::has_all_acknowledged) && self.has_arrived();
             let now_ns = engine.clock().now_ns();
             if is_whole || now_ns >= self.last_progress_ns + DRAIN_SILENCE_NS {
                 return Ok(());
@@ -232,9 +236,9 @@ impl Load {
             let room = self.plan.outstanding_max.saturating_sub(self.outstanding) / copies;
             let publisher = &mut self.publishers[self.next_publisher];
             let output_room = OUTPUT_BYTES_MAX.saturating_sub(engine.pending_bytes(publisher.token()));
-            let published = publisher.publish_many(engine, share.min(room), output_room, now_ns);
-            self.counts.published += published;
-            self.outstanding += published * copies;
+            let messages = publisher.publish_many(engine, share.min(room), output_room, now_ns);
+            self.counts.published += messages;
+            self.outstanding += messages * copies;
         }
     }
 
@@ -248,10 +252,10 @@ impl Load {
                 return due_ns;
             }
             let index = usize::try_from(number % count).expect("an index of a vector");
-            let published = self.publishers[index].publish_many(engine, 1, OUTPUT_BYTES_MAX, due_ns);
-            self.counts.published += published;
-            self.counts.held_back += 1 - published;
-            self.outstanding += published * self.plan.copies();
+            let messages = self.publishers[index].publish_many(engine, 1, OUTPUT_BYTES_MAX, due_ns);
+            self.counts.published += messages;
+            self.counts.held_back += 1 - messages;
+            self.outstanding += messages * self.plan.copies();
             self.paced.1 += 1;
         }
     }
@@ -289,11 +293,12 @@ impl Handler for Load {
     fn packet(&mut self, token: usize, packet: Packet<'_>, now_ns: u64, output: &mut Vec<u8>) {
         match (self.seats.get(token).copied().unwrap_or(Seat::Guest), packet) {
             (Seat::Subscriber(index), Packet::Publish { packet_identifier, payload }) => {
-                let taken = self.subscribers[index as usize].take(packet_identifier, payload, output);
-                self.counts.delivered += 1;
-                self.outstanding = self.outstanding.saturating_sub(taken.progress);
-                self.last_progress_ns = now_ns;
-                self.latency.record(now_ns.saturating_sub(taken.time_ns));
+                if let Some(taken) = self.subscribers[index as usize].take(packet_identifier, payload, output) {
+                    self.counts.delivered += 1;
+                    self.outstanding = self.outstanding.saturating_sub(taken.progress);
+                    self.last_progress_ns = now_ns;
+                    self.latency.record(now_ns.saturating_sub(taken.time_ns));
+                }
             }
             (Seat::Publisher(index), Packet::PublishAck { packet_identifier, reason_code }) => {
                 self.publishers[index as usize].acknowledge(packet_identifier, reason_code);
@@ -307,7 +312,7 @@ impl Handler for Load {
                 }
                 Seat::Subscriber(index) => {
                     let filter = self.plan.topic_filter(index);
-                    output.extend(subscribe(self.subscribers[index as usize].version(), 1, [&*filter], self.plan.qos));
+                    output.extend(subscribe(self.version, 1, [&*filter], self.plan.qos));
                 }
                 Seat::Guest => {}
             },

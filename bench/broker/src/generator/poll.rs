@@ -33,7 +33,6 @@ pub(crate) struct Readiness {
 }
 
 /// An epoll instance.
-#[derive(Debug)]
 pub(crate) struct Poll {
     epoll: OwnedFd,
     events: Vec<Event>,

@@ -22,7 +22,7 @@ pub(crate) const SEED_PARAMETERS: [&str; 6] = [
 pub fn seed_parameters(profile: &str, folder: &Path, set: &[(String, String)]) -> Value {
     let path =
         if Path::new(profile).is_file() { PathBuf::from(profile) } else { folder.join(format!("{profile}.toml")) };
-    let broker = broker_table(&path, INHERIT_MAX).unwrap_or_default();
+    let broker = broker_table(&path, folder, INHERIT_MAX).unwrap_or_default();
     let value = |name: &str| {
         let changed = set.iter().find(|(key, _)| *key == format!("broker.{name}"));
         let changed =
@@ -32,13 +32,17 @@ pub fn seed_parameters(profile: &str, folder: &Path, set: &[(String, String)]) -
     Value::Object(SEED_PARAMETERS.iter().map(|name| ((*name).to_owned(), value(name))).collect())
 }
 
-/// `[broker]` of a profile over that of what it inherits from.
-fn broker_table(path: &Path, inherit_max: usize) -> anyhow::Result<Map<String, Value>> {
+/// `[broker]` of a profile over that of what it inherits from: a file beside it, or a shipped one of `folder`.
+fn broker_table(path: &Path, folder: &Path, inherit_max: usize) -> anyhow::Result<Map<String, Value>> {
     ensure!(inherit_max > 0, "profiles inherit in a circle");
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let profile: Value = toml::from_str(&text)?;
     let mut table = match profile["inherit"].as_str() {
-        Some(parent) => broker_table(&path.with_file_name(parent), inherit_max - 1)?,
+        Some(parent) => {
+            let beside = path.with_file_name(parent);
+            let file = if beside.is_file() { beside } else { folder.join(parent) };
+            broker_table(&file, folder, inherit_max - 1)?
+        }
         None => Map::new(),
     };
     table.extend(profile["broker"].as_object().cloned().unwrap_or_default());
@@ -59,6 +63,16 @@ mod tests {
         assert_eq!(parameters["memory_profile"], "low");
         assert_eq!(parameters["backend_partitions"], 3);
         assert!(SEED_PARAMETERS.iter().all(|name| !parameters[*name].is_null()), "{parameters}");
+    }
+
+    #[test]
+    fn a_profile_elsewhere_inherits_from_a_shipped_one() {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../hardware-profiles");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mine.toml");
+        std::fs::write(&file, "inherit = \"base.toml\"\n[broker]\nbackend_partitions = 7\n").unwrap();
+        let parameters = seed_parameters(&file.display().to_string(), &shipped, &[]);
+        assert_eq!((&parameters["backend_partitions"], &parameters["frontend_workers"]), (&json!(7), &json!(1)));
     }
 
     #[test]
