@@ -7,9 +7,6 @@ use crate::recent_topics::RecentTopics;
 use crate::rules::ResourceIndex;
 use crate::{AccessRules, Principal};
 
-/// With so few topics, looking through them is as quick as remembering.
-const TOPICS_COUNT_DIRECT: usize = 2;
-
 /// What one client may do. Owned by its connection; 8 bytes where everybody may do everything.
 #[derive(Clone, Debug)]
 pub struct Rights(Option<Box<Limited>>);
@@ -20,7 +17,6 @@ struct Limited {
     principal: Arc<Principal>,
     may_connect: bool,
     publish: Box<[ResourceIndex]>,
-    publish_topics_count: usize,
     subscribe: Box<[ResourceIndex]>,
     recent: RecentTopics,
 }
@@ -43,19 +39,11 @@ impl Rights {
     }
 
     pub(crate) fn limited(rules: Arc<AccessRules>, principal: Arc<Principal>) -> Self {
-        let may_connect = !rules.resources_of(&principal, Action::Connect).0.is_empty();
-        let (publish, publish_topics_count) = rules.resources_of(&principal, Action::Publish);
-        let (subscribe, _) = rules.resources_of(&principal, Action::Subscribe);
+        let may_connect = !rules.resources_of(&principal, Action::Connect).is_empty();
+        let publish = rules.resources_of(&principal, Action::Publish);
+        let subscribe = rules.resources_of(&principal, Action::Subscribe);
         let recent = RecentTopics::default();
-        Self(Some(Box::new(Limited {
-            rules,
-            principal,
-            may_connect,
-            publish,
-            publish_topics_count,
-            subscribe,
-            recent,
-        })))
+        Self(Some(Box::new(Limited { rules, principal, may_connect, publish, subscribe, recent })))
     }
 
     /// Whether it may be connected.
@@ -67,12 +55,11 @@ impl Rights {
     /// 10 to 20 ns for one of these.
     pub fn may_publish(&mut self, topic_name: &str) -> bool {
         let Some(limited) = &mut self.0 else { return true };
-        let remember = limited.publish_topics_count > TOPICS_COUNT_DIRECT;
-        if remember && limited.recent.contains(topic_name) {
+        if limited.recent.contains(topic_name) {
             return true;
         }
         let allowed = limited.covers(&limited.publish, topic_name);
-        if remember && allowed {
+        if allowed {
             limited.recent.insert(topic_name);
         }
         allowed

@@ -78,19 +78,17 @@ impl AccessRules {
         if self.allows_all() { Rights::all() } else { Rights::limited(Arc::clone(self), Arc::clone(principal)) }
     }
 
-    /// The resources of `action` that apply to `principal`, and how many topics they have together.
-    pub(crate) fn resources_of(&self, principal: &Principal, action: Action) -> (Box<[ResourceIndex]>, usize) {
+    /// The resources of `action` that apply to `principal`.
+    pub(crate) fn resources_of(&self, principal: &Principal, action: Action) -> Box<[ResourceIndex]> {
         let mut found = Vec::new();
-        let mut topics_count = 0;
         for (rule_index, rule) in self.rules.iter().flatten().enumerate().filter(|(_, rule)| rule.is_about(principal)) {
             for (resource_index, resource) in rule.resources.iter().enumerate() {
                 if resource.action == action && resource.applies_to(principal) {
-                    topics_count += resource.topics.len();
                     found.push(ResourceIndex { rule: short(rule_index), resource: short(resource_index) });
                 }
             }
         }
-        (found.into(), topics_count)
+        found.into()
     }
 
     /// The topics of a resource.
