@@ -2,13 +2,13 @@
 
 /// Slots at first, and at most; both powers of two.
 const SLOTS_COUNT_MIN: usize = 16;
-const SLOTS_COUNT_MAX: usize = 256;
+const SLOTS_COUNT_MAX: usize = 512;
 /// Longer Topic Names are judged anew each time.
 const TOPIC_BYTES_MAX: usize = 255;
 /// All Topic Names together; one more begins with an empty table.
 const TEXT_BYTES_MAX: usize = 8_192;
 
-/// A bounded table of Topic Names, at most about 12 kB; empty it takes nothing. Each name has four slots that it may stand
+/// A bounded table of Topic Names, at most about 17 kB; empty it takes nothing. Each name has four slots that it may stand
 /// in; where all are taken the table grows, and at its largest the first is driven out. Whole texts are compared, so that no
 /// two names can be taken for each other.
 #[derive(Clone, Debug, Default)]
@@ -85,8 +85,9 @@ impl RecentTopics {
         last[..rest.len()].copy_from_slice(rest);
         let mix = |hash: u64, chunk: &[u8; 8]| (hash.rotate_left(29) ^ u64::from_le_bytes(*chunk)).wrapping_mul(FACTOR);
         let hash = mix(chunks.iter().fold(topic_name.len() as u64, mix), &last);
-        // The high byte is the best mixed; there are at most 256 slots.
-        usize::from(hash.to_be_bytes()[0]) & (self.slots.len() - 1)
+        // The high bits are the best mixed, and 16 are enough.
+        let [high, low, ..] = hash.to_be_bytes();
+        usize::from(u16::from_be_bytes([high, low])) & (self.slots.len() - 1)
     }
 }
 

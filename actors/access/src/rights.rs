@@ -52,7 +52,7 @@ impl Rights {
     }
 
     /// Whether it may publish to `topic_name`, a valid Topic Name. Remembers the last some hundred names that it was allowed:
-    /// 10 to 20 ns for one of these.
+    /// 20 to 50 ns for one of these.
     pub fn may_publish(&mut self, topic_name: &str) -> bool {
         let Some(limited) = &mut self.0 else { return true };
         if limited.recent.contains(topic_name) {
