@@ -36,6 +36,15 @@ struct Listener {
     acceptable: bool,
 }
 
+/// A connection that came.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) socket: TcpStream,
+    pub(crate) peer: SocketAddr,
+    /// The number of its listener among the core's.
+    pub(crate) listener: usize,
+}
+
 impl Acceptor {
     /// `connect_rate_max` is in connections a second, over all listeners; a second's worth may come at once.
     pub(crate) fn new(listeners: Vec<CoreListener>, connect_rate_max: Option<u32>) -> Self {
@@ -81,7 +90,7 @@ impl Acceptor {
     }
 
     /// The next connection that waits; `None` when there is none, or a pause begins.
-    pub(crate) fn accept(&mut self, now: Instant) -> Option<(TcpStream, SocketAddr)> {
+    pub(crate) fn accept(&mut self, now: Instant) -> Option<Accepted> {
         let mut vanished_count = 0;
         while self.may_accept(now) {
             if let Some(resume_at) = self.rate.as_ref().and_then(|rate| rate.empty_until(now)) {
@@ -94,12 +103,12 @@ impl Acceptor {
                 (self.first..self.first + count).map(|i| i % count).find(|index| self.listeners[*index].acceptable)?;
             let listener = &mut self.listeners[index];
             match listener.socket.socket().accept() {
-                Ok(accepted) => {
+                Ok((socket, peer)) => {
                     self.first = index + 1;
                     if let Some(rate) = &mut self.rate {
                         rate.take(now);
                     }
-                    return Some(accepted);
+                    return Some(Accepted { socket, peer, listener: index });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => listener.acceptable = false,
                 Err(error) if is_exhausted(&error) => {

@@ -2,12 +2,37 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tls_server::ServerTls;
+
+use crate::handshake::HandshakeLane;
+use crate::websocket::WebSocketConfig;
+
+/// What stands between TCP and MQTT at a listener. The default is nothing.
+#[derive(Clone, Debug, Default)]
+pub struct ListenerLayers {
+    /// TLS, with its files, and the lane that does its handshakes.
+    pub tls: Option<TlsListener>,
+    /// MQTT over WebSocket; over TLS where `tls` is given.
+    pub websocket: Option<Arc<WebSocketConfig>>,
+}
+
+/// The TLS of a listener.
+#[derive(Clone, Debug)]
+pub struct TlsListener {
+    /// What handshakes use.
+    pub server: Arc<ServerTls>,
+    /// Where they are done. Listeners share a lane.
+    pub lane: HandshakeLane,
+}
 
 /// A port to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ListenerConfig {
+    /// The listener's number among the site's, which [`Event::Accepted`](crate::Event::Accepted) tells of each connection.
+    pub number: u16,
     /// Where to listen. Port 0 has the kernel choose; [`BoundListener::address`] tells what it chose.
     pub address: SocketAddr,
     /// Cores that accept, 1 or more: each gets a socket of its own, and the kernel spreads connections over them.
@@ -15,12 +40,14 @@ pub struct ListenerConfig {
     /// Connections that may wait to be accepted, for each core; the kernel's `net.core.somaxconn` bounds it too. Past it a
     /// peer's connect is delayed and then fails.
     pub backlog: u32,
+    /// What stands between TCP and MQTT.
+    pub layers: ListenerLayers,
 }
 
 impl ListenerConfig {
-    /// Listens on `address` for one core, with a backlog of 1024.
+    /// Listens on `address` for one core, with a backlog of 1024, number 0 and plain TCP.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, core_count: 1, backlog: 1_024 }
+        Self { number: 0, address, core_count: 1, backlog: 1_024, layers: ListenerLayers::default() }
     }
 }
 
@@ -60,6 +87,8 @@ pub enum BindError {
 /// An open port, before it is split over the cores.
 #[derive(Debug)]
 pub struct BoundListener {
+    number: u16,
+    layers: ListenerLayers,
     address: SocketAddr,
     sockets: Vec<Socket>,
 }
@@ -67,6 +96,8 @@ pub struct BoundListener {
 /// One core's part of an open port. Connections that wait in it are refused when it is dropped.
 #[derive(Debug)]
 pub struct CoreListener {
+    number: u16,
+    layers: ListenerLayers,
     address: SocketAddr,
     socket: TcpListener,
 }
@@ -103,7 +134,7 @@ pub fn bind(listener: &ListenerConfig) -> Result<BoundListener, BindError> {
     for socket in &sockets {
         socket.listen(backlog).map_err(failed)?;
     }
-    Ok(BoundListener { address, sockets })
+    Ok(BoundListener { number: listener.number, layers: listener.layers.clone(), address, sockets })
 }
 
 impl BoundListener {
@@ -114,8 +145,9 @@ impl BoundListener {
 
     /// One part for each core, to be moved there.
     pub fn into_cores(self) -> Vec<CoreListener> {
-        let address = self.address;
-        self.sockets.into_iter().map(|socket| CoreListener { address, socket: socket.into() }).collect()
+        let Self { number, layers, address, sockets } = self;
+        let part = |socket: Socket| CoreListener { number, layers: layers.clone(), address, socket: socket.into() };
+        sockets.into_iter().map(part).collect()
     }
 }
 
@@ -123,6 +155,15 @@ impl CoreListener {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its number among the site's listeners.
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+
+    pub(crate) fn layers(&self) -> &ListenerLayers {
+        &self.layers
     }
 
     pub(crate) fn socket(&self) -> &TcpListener {

@@ -1,4 +1,6 @@
 //! One socket: read in pieces, written in one system call, closed so that the last words arrive.
+//!
+//! A connection that is not plain TCP has [`Layers`], boxed, so that it costs a plain one eight bytes.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -8,6 +10,8 @@ use bytes::{Buf, Bytes};
 use contract::Instant;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+
+use crate::layers::{Layers, Received, Staging};
 
 /// Slices that one system call takes. More are written in the next one.
 const SLICE_COUNT_MAX: usize = 64;
@@ -70,6 +74,8 @@ pub(crate) struct Connection {
     pub(crate) written_bytes: usize,
     backlog: VecDeque<Bytes>,
     backlog_bytes: usize,
+    /// What stands between the socket and MQTT; `None`: nothing.
+    pub(crate) layers: Option<Box<Layers>>,
     /// While closing or lingering: when patience ends.
     pub(crate) deadline: Instant,
 }
@@ -94,14 +100,16 @@ impl Connection {
             written_bytes: 0,
             backlog: VecDeque::new(),
             backlog_bytes: 0,
+            layers: None,
             deadline: Instant::ZERO,
         }
     }
 
     /// Puts an accepted socket into the slot.
-    pub(crate) fn open(&mut self, socket: TcpStream) {
+    pub(crate) fn open(&mut self, socket: TcpStream, layers: Option<Box<Layers>>) {
         assert!(self.phase == Phase::Closed && self.socket.is_none(), "the slot is free");
         self.socket = Some(socket);
+        self.layers = layers;
         self.phase = Phase::Open;
         self.readable = true;
         self.hung_up = false;
@@ -144,6 +152,21 @@ impl Connection {
         }
     }
 
+    /// Reads once through the layers: `staging.plain` then holds what belongs to MQTT.
+    pub(crate) fn read_layered(&mut self, scratch: &mut [u8], staging: &mut Staging) -> (Progress, Received) {
+        staging.plain.clear();
+        let kept = self.layers.as_mut().map_or(0, |layers| layers.take_kept(scratch));
+        let progress = self.read(&mut scratch[kept..]);
+        let Some(layers) = &mut self.layers else { return (progress, Received::Open) };
+        match progress {
+            Progress::Bytes(count) => (progress, layers.receive(&mut scratch[..kept + count], &mut staging.plain)),
+            Progress::Blocked | Progress::Finished | Progress::Broken => {
+                layers.keep(&scratch[..kept]);
+                (progress, Received::Open)
+            }
+        }
+    }
+
     /// Throws away what the peer sends; [`Progress::Bytes`] is not returned.
     pub(crate) fn discard(&mut self, scratch: &mut [u8]) -> Progress {
         for _ in 0..DISCARDED_READ_COUNT_MAX {
@@ -168,8 +191,26 @@ impl Connection {
         self.backlog_bytes
     }
 
+    /// Forgets what was given and not written; what the layers have to say is still sent.
+    pub(crate) fn drop_backlog(&mut self) {
+        self.backlog = VecDeque::new();
+        self.backlog_bytes = 0;
+    }
+
+    /// Whether anything is to be sent: the backlog, or what the layers have to say.
+    pub(crate) fn has_output(&self) -> bool {
+        self.backlog_bytes > 0
+            || self
+                .layers
+                .as_ref()
+                .is_some_and(|layers| layers.has_output() || (self.phase == Phase::Closing && layers.owes_farewell()))
+    }
+
     /// Writes the backlog until the kernel takes no more. Returns whether the connection is sound.
-    pub(crate) fn write_backlog(&mut self, write_count: &mut u64) -> bool {
+    pub(crate) fn write_backlog(&mut self, write_count: &mut u64, staging: &mut Staging) -> bool {
+        if self.layers.is_some() {
+            return self.write_layered(write_count, staging);
+        }
         while self.backlog_bytes > 0 && self.writable {
             match self.write_once() {
                 Progress::Bytes(count) => {
@@ -184,24 +225,58 @@ impl Connection {
         true
     }
 
+    /// The same through the layers, batch by batch.
+    fn write_layered(&mut self, write_count: &mut u64, staging: &mut Staging) -> bool {
+        while self.writable && self.has_output() {
+            let Self { socket, layers: Some(layers), .. } = self else { return false };
+            let (front, back) = layers.pending();
+            if !front.is_empty() {
+                match send(socket.as_ref(), &[IoSlice::new(front), IoSlice::new(back)]) {
+                    Progress::Bytes(count) => {
+                        *write_count += 1;
+                        self.written_bytes += layers.advance_pending(count);
+                    }
+                    Progress::Blocked => self.writable = false,
+                    Progress::Finished | Progress::Broken => return false,
+                }
+                continue;
+            }
+            let closing = self.phase == Phase::Closing;
+            let Ok(given) = layers.encode(&mut self.backlog, self.backlog_bytes, closing, staging) else {
+                return false;
+            };
+            self.backlog_bytes -= given;
+            if staging.encoded.is_empty() {
+                self.written_bytes += given;
+                continue;
+            }
+            match send(socket.as_ref(), &[IoSlice::new(&staging.encoded)]) {
+                Progress::Bytes(count) => {
+                    *write_count += 1;
+                    if count < staging.encoded.len() {
+                        layers.keep_pending(&staging.encoded[count..], given);
+                    } else {
+                        self.written_bytes += given;
+                    }
+                }
+                Progress::Blocked => {
+                    layers.keep_pending(&staging.encoded, given);
+                    self.writable = false;
+                }
+                Progress::Finished | Progress::Broken => return false,
+            }
+        }
+        true
+    }
+
     fn write_once(&self) -> Progress {
-        let Some(socket) = &self.socket else { return Progress::Broken };
         let mut slices = [IoSlice::new(&[]); SLICE_COUNT_MAX];
         let mut slice_count = 0;
         for (slice, bytes) in slices.iter_mut().zip(&self.backlog) {
             *slice = IoSlice::new(bytes);
             slice_count += 1;
         }
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        loop {
-            let control = &mut SendAncillaryBuffer::default();
-            return match rustix::net::sendmsg(socket, &slices[..slice_count], control, flags) {
-                Ok(count) => Progress::Bytes(count),
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) => Progress::Blocked,
-                Err(_) => Progress::Broken,
-            };
-        }
+        send(self.socket.as_ref(), &slices[..slice_count])
     }
 
     /// Takes `count` bytes off the front of the backlog.
@@ -236,7 +311,22 @@ impl Connection {
             let _peer_is_gone = socket.shutdown(Shutdown::Both);
         }
         self.phase = Phase::Closed;
-        self.backlog = VecDeque::new();
-        self.backlog_bytes = 0;
+        self.drop_backlog();
+        self.layers = None;
+    }
+}
+
+/// Sends what the kernel takes of the slices, in one system call.
+fn send(socket: Option<&TcpStream>, slices: &[IoSlice<'_>]) -> Progress {
+    let Some(socket) = socket else { return Progress::Broken };
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    loop {
+        let control = &mut SendAncillaryBuffer::default();
+        return match rustix::net::sendmsg(socket, slices, control, flags) {
+            Ok(count) => Progress::Bytes(count),
+            Err(Errno::INTR) => continue,
+            Err(Errno::AGAIN) => Progress::Blocked,
+            Err(_) => Progress::Broken,
+        };
     }
 }

@@ -3,18 +3,26 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use tls_server::TlsPeer;
 
 /// What happened at a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The first of every connection.
+    /// The first of every connection. Over TLS it comes when the handshake is finished; over a WebSocket before the opening
+    /// request, so that the actor's patience with a client that does not speak covers that too.
     Accepted {
         /// Where it comes from.
         peer: SocketAddr,
+        /// The number of the listener that it came over ([`ListenerConfig::number`](crate::ListenerConfig::number)).
+        listener: u16,
+        /// Over TLS: what the client has shown. Its chain is empty where it showed no certificate, which a listener that
+        /// requires one never lets happen.
+        tls: Option<Box<TlsPeer>>,
     },
-    /// Bytes came: 1 to 65 536, cut anywhere.
+    /// Bytes of MQTT came: 1 to 65 536, cut anywhere.
     Received(Bytes),
-    /// So many more bytes are in the socket's send buffer.
+    /// So many more bytes are in the socket's send buffer. Through layers too these are bytes that were given, not what
+    /// became of them.
     Written {
         /// Bytes, at least one.
         bytes: usize,
@@ -27,7 +35,7 @@ pub enum Event {
 /// What a frontend has counted since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrontendCounts {
-    /// Connections accepted.
+    /// Connections accepted; over TLS, those whose handshake is finished.
     pub accepted: u64,
     /// Connections whose slot is taken at present.
     pub live: u64,
@@ -51,6 +59,14 @@ pub struct FrontendCounts {
     pub reads: u64,
     /// System calls that wrote something.
     pub writes: u64,
+    /// Sockets that were given to the handshake lane.
+    pub handshakes_begun: u64,
+    /// Sockets that were closed because too many waited for the lane.
+    pub handshakes_refused: u64,
+    /// Connections whose TLS broke a rule after the handshake.
+    pub tls_failures: u64,
+    /// Connections whose WebSocket was refused, at the opening or for a frame.
+    pub websocket_refusals: u64,
     /// How often the shell was started again after a panic.
     pub shell_restarts: u64,
 }

@@ -1,8 +1,10 @@
 //! What a core calls in its turn: events of its connections come in, writes go out.
 
+mod admission;
+mod layered;
+
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,11 +12,13 @@ use contract::{ConnectionAddress, Instant};
 use executor::{CoreContext, StopToken};
 use rustix::event::epoll::{self, EventFlags};
 
+use self::admission::{Handovers, ListenerFacts};
 use crate::acceptor::Acceptor;
 use crate::bind::CoreListener;
 use crate::config::{FrontendConfig, StartError};
 use crate::connection::{Phase, Progress};
 use crate::event::{Event, FrontendCounts};
+use crate::layers::Staging;
 use crate::poller::{Poller, READY_COUNT_MAX};
 use crate::slots::Slots;
 
@@ -48,6 +52,11 @@ pub struct Frontend {
     next_ending_at: Option<Instant>,
     /// Every read lands here first, so that an idle connection holds no buffer.
     scratch: Box<[u8]>,
+    /// For connections with layers.
+    staging: Staging,
+    listeners: Vec<ListenerFacts>,
+    /// Connections whose TLS stands; `None` where no listener speaks TLS.
+    handshakes: Option<Handovers>,
     polled: Vec<epoll::Event>,
     counts: FrontendCounts,
 }
@@ -77,6 +86,10 @@ impl Frontend {
     ) -> Result<Self, StartError> {
         assert!(listeners.len() <= LISTENER_COUNT_MAX, "a core has at most {LISTENER_COUNT_MAX} listeners");
         let connections_max = config.connections_max.min(SLOT_COUNT_MAX);
+        let facts: Vec<ListenerFacts> = listeners.iter().map(ListenerFacts::of).collect();
+        // Room for all handshakes that may be under way, so that the lane never waits for a core.
+        let lanes = facts.iter().filter_map(ListenerFacts::under_way_max);
+        let handshakes = lanes.max().map(|under_way_max| Handovers::new(under_way_max, context));
         let poller = Poller::new(context.local_bell())?;
         let acceptor = Acceptor::new(listeners, config.connect_rate_max);
         for (index, listener) in (0..).zip(acceptor.sockets()) {
@@ -94,6 +107,9 @@ impl Frontend {
             ending: Vec::new(),
             next_ending_at: None,
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            staging: Staging::default(),
+            listeners: facts,
+            handshakes,
             polled: Vec::with_capacity(READY_COUNT_MAX),
             counts: FrontendCounts::default(),
             config,
@@ -112,7 +128,7 @@ impl Frontend {
         count_max: usize,
     ) -> bool {
         if self.stop_token.is_stopping() {
-            self.acceptor.close();
+            self.stop_accepting();
             if self.slots.taken_count() == 0 {
                 self.poller.end();
             }
@@ -120,6 +136,7 @@ impl Frontend {
         self.revive_shell();
         self.take_ready(now);
         self.accept(now, events, count_max);
+        let handed_over = self.take_handovers(events, count_max);
         for _ in 0..self.ready.len() {
             if events.len() >= count_max {
                 break;
@@ -129,7 +146,7 @@ impl Frontend {
             self.serve(slot, events);
         }
         self.end_overdue(now);
-        !self.ready.is_empty() || self.poller.is_ready() || self.acceptor.may_accept(now)
+        !self.ready.is_empty() || self.poller.is_ready() || self.acceptor.may_accept(now) || handed_over
     }
 
     /// Gives bytes to be written after those before; they go out with [`Frontend::flush`]. Ignored once the connection is
@@ -212,12 +229,14 @@ impl Frontend {
     /// Closes the listeners. A stop of the process does the same.
     pub fn stop_accepting(&mut self) {
         self.acceptor.close();
+        // Handshakes under way end with their clients' sockets.
+        self.handshakes = None;
     }
 
     /// Cuts every connection, closes the listeners and ends the shell. [`Event::SocketClosed`] follows for each that the
     /// core has not heard the end of.
     pub fn shutdown(&mut self) {
-        self.acceptor.close();
+        self.stop_accepting();
         let standing: Vec<u32> =
             self.slots.iter().filter(|(_, held)| held.phase != Phase::Closed).map(|(slot, _)| slot).collect();
         for slot in standing {
@@ -276,50 +295,14 @@ impl Frontend {
         connection.hung_up |= hung_up;
         connection.broken |= is_broken;
         connection.writable |= flags.contains(EventFlags::OUT);
-        let (phase, has_backlog) = (connection.phase, connection.backlog_bytes() > 0);
+        let (phase, has_output) = (connection.phase, connection.has_output());
         match phase {
             Phase::Lingering => self.discard(slot),
-            Phase::Open | Phase::Closing if has_backlog => self.write_out(slot, now),
+            Phase::Open | Phase::Closing if has_output => self.write_out(slot, now),
             Phase::Closing if is_broken => self.end(slot),
             Phase::Open | Phase::Closing | Phase::Closed => (),
         }
         self.queue_ready(slot);
-    }
-
-    fn accept(&mut self, now: Instant, events: &mut VecDeque<(ConnectionAddress, Event)>, count_max: usize) {
-        for _ in 0..ACCEPTED_COUNT_MAX {
-            if events.len() >= count_max {
-                return;
-            }
-            let Some((socket, peer)) = self.acceptor.accept(now) else { return };
-            match self.insert(socket) {
-                Ok(address) => {
-                    self.counts.accepted += 1;
-                    events.push_back((address, Event::Accepted { peer }));
-                    self.queue_ready(address.slot);
-                }
-                Err(socket) => {
-                    self.counts.refused_full += 1;
-                    // Fails only where the peer is gone already.
-                    let _peer_is_gone = socket.shutdown(Shutdown::Both);
-                }
-            }
-        }
-    }
-
-    /// Gives an accepted socket a slot; hands it back where there is none, or the kernel will not watch it.
-    fn insert(&mut self, socket: TcpStream) -> Result<ConnectionAddress, TcpStream> {
-        // A connection that is gone already is found out by the first read.
-        let _peer_is_gone = socket.set_nodelay(true);
-        let Some((slot, connection)) = self.slots.take() else { return Err(socket) };
-        let generation = connection.generation;
-        if let Err(error) = self.poller.add(&socket, join_token(slot, generation)) {
-            tracing::warn!(%error, "cannot watch a connection; it is closed");
-            self.slots.give_back(slot);
-            return Err(socket);
-        }
-        connection.open(socket);
-        Ok(ConnectionAddress { core: self.config.core, slot, generation })
     }
 
     /// Tells the core what this connection has for it.
@@ -336,6 +319,8 @@ impl Frontend {
             // What it sent before may not be read at present, and cannot be answered any more.
             self.counts.broken += 1;
             self.end(slot);
+        } else if connection.may_read() && connection.layers.is_some() {
+            self.serve_layered(slot, address, events);
         } else if connection.may_read() {
             match connection.read(&mut self.scratch) {
                 Progress::Bytes(count) => {
@@ -366,13 +351,13 @@ impl Frontend {
             Phase::Open | Phase::Closing => (),
             Phase::Lingering | Phase::Closed => return,
         }
-        if !connection.write_backlog(&mut self.counts.writes) {
+        if !connection.write_backlog(&mut self.counts.writes, &mut self.staging) {
             self.counts.broken += 1;
             self.end(slot);
             return;
         }
         if connection.phase == Phase::Closing {
-            if connection.backlog_bytes() == 0 {
+            if !connection.has_output() {
                 connection.finish_writing();
                 connection.owes_closed = !connection.forgotten;
                 connection.deadline = now + linger;

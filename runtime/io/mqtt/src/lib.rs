@@ -6,10 +6,15 @@
 //!
 //! | File | Its idea |
 //! |---|---|
-//! | `bind.rs` | ports: probed, opened once for each core |
+//! | `bind.rs` | ports and their layers: probed, opened once for each core |
 //! | `frontend.rs` | what a core calls in its turn: events in, writes out |
+//! | `frontend/admission.rs`, `frontend/layered.rs` | how a connection comes to its slot; connections with layers |
 //! | `config.rs`, `event.rs` | limits and counts, and what a core hears |
 //! | `connection.rs` | one socket: read, write in one system call, close so that the last words arrive |
+//! | `layers.rs` | what stands between a socket and MQTT, and the buffers of the core that it passes through |
+//! | `tls.rs` | TLS of one connection, without a buffer while it is idle |
+//! | `handshake/` | the lane where handshakes are done, and its limits |
+//! | `websocket/` | the opening request, frames, Ping and Close |
 //! | `slots.rs` | where connections live, and which generation |
 //! | `acceptor.rs` | listening sockets: connect rate, full, out of descriptors |
 //! | `poller.rs` | what is ready on a core, and the one shell that waits for it |
@@ -22,6 +27,12 @@
 //! buffer, no timer, no waker. Bytes stay in the kernel until the core asks for them, so a core with too much to do holds its
 //! peers back by TCP.
 //!
+//! **Layers.** A listener is plain TCP, TLS, WebSocket, or WebSocket over TLS ([`ListenerLayers`]). Events, writes and limits are
+//! the same for all; [`Event::Accepted`] tells the listener, and what a TLS client has shown. Handshakes are done on a
+//! [`HandshakeLane`], which is started before [`bind`]; a connection is the core's once its TLS stands. Records and frames are read
+//! and written in the core's turn, in buffers that all connections share: what an idle one holds beyond its slot are the keys and
+//! the state of its codec.
+//!
 //! **Order of calls in a turn.** [`Frontend::poll_events`], hand the events to the actors, pass on what they ask for
 //! ([`Frontend::write`], [`Frontend::pause_reading`], [`Frontend::close`], ...), [`Frontend::flush`], and again while the
 //! budget lasts and there is more. [`Frontend::next_timeout`] belongs into the turn's result.
@@ -32,11 +43,17 @@ mod config;
 mod connection;
 mod event;
 mod frontend;
+mod handshake;
+mod layers;
 mod poller;
 mod readiness;
 mod slots;
+mod tls;
+mod websocket;
 
-pub use bind::{BindError, BoundListener, CoreListener, ListenerConfig, bind};
+pub use bind::{BindError, BoundListener, CoreListener, ListenerConfig, ListenerLayers, TlsListener, bind};
 pub use config::{FrontendConfig, StartError};
 pub use event::{Event, FrontendCounts};
 pub use frontend::Frontend;
+pub use handshake::{HandshakeCounts, HandshakeLane, HandshakeLaneError, HandshakeSpec};
+pub use websocket::{FrameError, WebSocketConfig};

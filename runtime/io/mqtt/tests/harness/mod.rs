@@ -10,10 +10,14 @@ use bytes::Bytes;
 use contract::{ConnectionAddress, CoreIndex, Instant};
 use executor::{Core, CoreFactory, Decision, ExecutorSpec, Executors, StopReport, Supervisor, Turn, allowed_cpus};
 use mailbox::{Receiver, Sender, channel};
-use mqtt_listener::{CoreListener, Event, Frontend, FrontendConfig, FrontendCounts, ListenerConfig, bind};
+use mqtt_listener::{
+    CoreListener, Event, Frontend, FrontendConfig, FrontendCounts, ListenerConfig, ListenerLayers, bind,
+};
 
 /// The longest that a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// The number of the harness's listener.
+pub(crate) const LISTENER_NUMBER: u16 = 7;
 /// Events of which the log keeps a copy.
 const KEPT_EVENTS: usize = 1_000;
 
@@ -71,8 +75,22 @@ impl Harness {
     }
 
     pub(crate) fn start_on(core_count: usize, config: &FrontendConfig, behaviour: &Behaviour) -> Self {
+        Self::start_listener(core_count, config, behaviour, ListenerLayers::default())
+    }
+
+    pub(crate) fn start_layered(config: &FrontendConfig, behaviour: &Behaviour, layers: ListenerLayers) -> Self {
+        Self::start_listener(1, config, behaviour, layers)
+    }
+
+    fn start_listener(
+        core_count: usize,
+        config: &FrontendConfig,
+        behaviour: &Behaviour,
+        layers: ListenerLayers,
+    ) -> Self {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let bound = bind(&ListenerConfig { core_count, ..ListenerConfig::new(loopback) }).unwrap();
+        let number = LISTENER_NUMBER;
+        let bound = bind(&ListenerConfig { core_count, layers, number, ..ListenerConfig::new(loopback) }).unwrap();
         let address = bound.address();
         let supervisor = Supervisor::new(PATIENCE, |_| Decision::EndProcess);
         let cpus = allowed_cpus().unwrap();
