@@ -4,11 +4,11 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use mqtt_websocket::WebSocketConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 use tls_server::ServerTls;
 
 use crate::handshake::HandshakeLane;
-use crate::websocket::WebSocketConfig;
 
 /// What stands between TCP and MQTT at a listener. The default is nothing.
 #[derive(Clone, Debug, Default)]

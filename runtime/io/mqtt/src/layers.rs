@@ -7,9 +7,9 @@
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
+use mqtt_websocket::{Heard, Refusal, WebSocket};
 
 use crate::tls::{TlsFailure, TlsLayer, TlsState};
-use crate::websocket::{Heard, Refusal, WebSocket};
 
 /// Bytes of the backlog that are encoded at once; at most so much is encoded and not taken by the kernel.
 const BATCH_BYTES_MAX: usize = 32 << 10;

@@ -14,7 +14,6 @@
 //! | `layers.rs` | what stands between a socket and MQTT, and the buffers of the core that it passes through |
 //! | `tls.rs` | TLS of one connection, without a buffer while it is idle |
 //! | `handshake/` | the lane where handshakes are done, and its limits |
-//! | `websocket/` | the opening request, frames, Ping and Close |
 //! | `slots.rs` | where connections live, and which generation |
 //! | `acceptor.rs` | listening sockets: connect rate, full, out of descriptors |
 //! | `poller.rs` | what is ready on a core, and the one shell that waits for it |
@@ -29,9 +28,9 @@
 //!
 //! **Layers.** A listener is plain TCP, TLS, WebSocket, or WebSocket over TLS ([`ListenerLayers`]). Events, writes and limits are
 //! the same for all; [`Event::Accepted`] tells the listener, and what a TLS client has shown. Handshakes are done on a
-//! [`HandshakeLane`], which is started before [`bind`]; a connection is the core's once its TLS stands. Records and frames are read
-//! and written in the core's turn, in buffers that all connections share: what an idle one holds beyond its slot are the keys and
-//! the state of its codec.
+//! [`HandshakeLane`], which is started before [`bind`]; a connection is the core's once its TLS stands. Records and frames (the
+//! crate `mqtt-websocket`) are read and written in the core's turn, in buffers that all connections share: what an idle one holds
+//! beyond its slot are the keys and the state of its codec.
 //!
 //! **Order of calls in a turn.** [`Frontend::poll_events`], hand the events to the actors, pass on what they ask for
 //! ([`Frontend::write`], [`Frontend::pause_reading`], [`Frontend::close`], ...), [`Frontend::flush`], and again while the
@@ -49,11 +48,10 @@ mod poller;
 mod readiness;
 mod slots;
 mod tls;
-mod websocket;
 
 pub use bind::{BindError, BoundListener, CoreListener, ListenerConfig, ListenerLayers, TlsListener, bind};
 pub use config::{FrontendConfig, StartError};
 pub use event::{Event, FrontendCounts};
 pub use frontend::Frontend;
 pub use handshake::{HandshakeCounts, HandshakeLane, HandshakeLaneError, HandshakeSpec};
-pub use websocket::{FrameError, WebSocketConfig};
+pub use mqtt_websocket::WebSocketConfig;

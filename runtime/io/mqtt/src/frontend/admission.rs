@@ -8,6 +8,7 @@ use std::time::Instant as StdInstant;
 use contract::{ConnectionAddress, Instant};
 use executor::CoreContext;
 use mailbox::{Receiver, Sender};
+use mqtt_websocket::{WebSocket, WebSocketConfig};
 use tls_server::TlsPeer;
 
 use super::{ACCEPTED_COUNT_MAX, Frontend, join_token};
@@ -16,7 +17,6 @@ use crate::bind::{CoreListener, TlsListener};
 use crate::event::Event;
 use crate::handshake::{Handover, Job};
 use crate::layers::{Layers, Received};
-use crate::websocket::{WebSocket, WebSocketConfig};
 
 /// What connections of a listener are made of.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! What a WebSocket listener allows.
 
-use super::frames::FrameLimits;
+use crate::frames::FrameLimits;
 
 /// What a WebSocket listener allows. None of the limits is memory that is held: payload passes through.
 #[derive(Clone, Debug, PartialEq, Eq)]

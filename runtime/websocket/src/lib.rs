@@ -1,4 +1,18 @@
-//! A WebSocket connection (RFC 6455; MQTT 5.0 §6) between the socket and MQTT: opening, frames, close. Knows no socket.
+//! MQTT over WebSocket (RFC 6455; MQTT 5.0 §6), the server's side, without a socket: bytes in, bytes out.
+//!
+//! [`WebSocket::receive`] takes what came, cut anywhere, and leaves what of it belongs to MQTT, in place: packets may span
+//! frames and share them, so that is a stream. What is to be answered, to the opening request and to a Ping, waits for
+//! [`WebSocket::take_answers`]. Payload passes through and is never held, so no limit here is memory.
+//!
+//! | File | Its idea |
+//! |---|---|
+//! | `config.rs` | what a listener allows |
+//! | `opening.rs` | the HTTP request, and our answer |
+//! | `frames.rs` | frames become a stream of bytes, in place |
+//! | `fault.rs` | what a client's frames may do wrong |
+//!
+//! A crate of its own, so that it is fuzzed without what knows of sockets.
+#![forbid(unsafe_code)]
 
 mod config;
 mod fault;
@@ -15,7 +29,7 @@ use opening::Answer;
 
 /// Why a WebSocket connection ends by our will.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     /// The opening request is none, or not for us.
     Opening(&'static str),
     /// The frames break a rule or a limit.
@@ -24,7 +38,7 @@ pub(crate) enum Refusal {
 
 /// What a piece of the stream meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub enum Heard {
     /// The connection goes on.
     Open,
     /// The client closes.
@@ -35,7 +49,7 @@ pub(crate) enum Heard {
 
 /// One connection. Idle it holds no buffer.
 #[derive(Debug)]
-pub(crate) struct WebSocket {
+pub struct WebSocket {
     state: State,
     /// Bytes of the answer to the opening, until they are taken.
     answer: Vec<u8>,
@@ -55,13 +69,14 @@ enum State {
 }
 
 impl WebSocket {
-    pub(crate) fn new(config: Arc<WebSocketConfig>) -> Self {
+    /// A connection whose client has said nothing yet.
+    pub fn new(config: Arc<WebSocketConfig>) -> Self {
         let state = State::Opening { config, head: Vec::new() };
         Self { state, answer: Vec::new(), ping: None, status: 1_000, is_opened: false }
     }
 
     /// Takes what came, and leaves what of it belongs to MQTT.
-    pub(crate) fn receive(&mut self, bytes: &mut Vec<u8>) -> Heard {
+    pub fn receive(&mut self, bytes: &mut Vec<u8>) -> Heard {
         match &mut self.state {
             State::Opening { .. } => self.receive_opening(bytes),
             State::Frames(_) => self.receive_frames(bytes),
@@ -141,12 +156,12 @@ impl WebSocket {
     }
 
     /// Whether [`WebSocket::take_answers`] has something.
-    pub(crate) fn has_answers(&self) -> bool {
+    pub fn has_answers(&self) -> bool {
         !self.answer.is_empty() || self.ping.is_some()
     }
 
     /// Appends the answer to the opening, and to the last Ping.
-    pub(crate) fn take_answers(&mut self, output: &mut Vec<u8>) {
+    pub fn take_answers(&mut self, output: &mut Vec<u8>) {
         output.append(&mut self.answer);
         self.answer = Vec::new();
         if let Some(payload) = self.ping.take() {
@@ -156,17 +171,17 @@ impl WebSocket {
     }
 
     /// Whether MQTT may be sent: the opening has been answered.
-    pub(crate) fn may_send(&self) -> bool {
+    pub fn may_send(&self) -> bool {
         self.is_opened
     }
 
     /// Appends the header of a frame for so many bytes of MQTT, which follow.
-    pub(crate) fn begin_frame(output: &mut Vec<u8>, payload_bytes: usize) {
+    pub fn begin_frame(output: &mut Vec<u8>, payload_bytes: usize) {
         write_header(output, Opcode::Binary, payload_bytes);
     }
 
     /// Appends the Close frame, where the client would understand one. Nothing follows it.
-    pub(crate) fn close(&self, output: &mut Vec<u8>) {
+    pub fn close(&self, output: &mut Vec<u8>) {
         if self.is_opened {
             write_header(output, Opcode::Close, 2);
             output.extend_from_slice(&self.status.to_be_bytes());

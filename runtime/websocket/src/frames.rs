@@ -1,6 +1,6 @@
 //! WebSocket frames (RFC 6455 §5): what a client sends becomes a stream of bytes, cut anywhere, in place.
 
-use super::fault::FrameError;
+use crate::fault::FrameError;
 
 /// Stands for the status code of a Close frame without one (§7.1.5); it is never sent.
 pub(crate) const NO_STATUS: u16 = 1_005;

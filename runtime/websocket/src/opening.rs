@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
-use super::config::WebSocketConfig;
+use crate::config::WebSocketConfig;
 
 /// Headers of one request.
 const HEADERS_COUNT_MAX: usize = 64;
