@@ -1,4 +1,5 @@
-//! What a person or CI runs on the tree itself: `tidy` checks what compilers cannot.
+//! What a person or CI runs on the tree itself: `tidy` checks what compilers cannot; `statements` makes the table of what tests
+//! prove of the MQTT standards.
 
 mod tidy;
 
@@ -7,7 +8,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
-const USAGE: &str = "usage: scripts tidy [FOLDER]\n\nChecks the tree that FOLDER, or the current folder, lies in.";
+const USAGE: &str = "usage: scripts tidy [FOLDER]\n       scripts statements [--write]\n\n\
+    tidy checks the tree that FOLDER, or the current folder, lies in. statements prints the table of what the MQTT standards\n\
+    demand of a server and which tests prove it; with --write it goes to where it is committed.";
 
 fn main() -> Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -15,6 +18,8 @@ fn main() -> Result<ExitCode> {
     match words.as_slice() {
         ["tidy"] => run_tidy(Path::new(".")),
         ["tidy", folder] if !folder.starts_with('-') => run_tidy(Path::new(folder)),
+        ["statements"] => run_statements(false),
+        ["statements", "--write"] => run_statements(true),
         ["-h" | "--help"] | [_, "-h" | "--help"] => {
             println!("{USAGE}");
             Ok(ExitCode::SUCCESS)
@@ -31,6 +36,17 @@ fn run_tidy(folder: &Path) -> Result<ExitCode> {
     let errors_count = findings.iter().filter(|finding| finding.is_error()).count();
     println!("tidy: {errors_count} errors, {} warnings", findings.len() - errors_count);
     Ok(if errors_count == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_statements(is_to_be_written: bool) -> Result<ExitCode> {
+    let root = find_root(Path::new("."))?;
+    let (path, table) = tidy::statements(&root)?;
+    if is_to_be_written {
+        std::fs::write(root.join(path), table).with_context(|| format!("{path}: cannot be written"))?;
+    } else {
+        print!("{table}");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The nearest folder upwards whose manifest is a workspace's.

@@ -145,12 +145,18 @@ impl Connect {
         Ok(Self { will: will.map(Box::new), login, ..connect })
     }
 
-    /// The version that a CONNECT names, as far as it can be read: a malformed one is answered in its own way.
+    /// In whose form a CONNECT that cannot be read is answered: that of the version that it names, and of 5.0 where it names one
+    /// that is newer (MQTT-3.1.2-2). `None` where it names no version, or one before 3.1.1.
     pub fn peek_version(frame: &Frame) -> Option<ProtocolVersion> {
         if frame.packet_type() != 1 {
             return None;
         }
-        read_version(&mut Reader::new(&frame.body)).ok()
+        let mut reader = Reader::new(&frame.body);
+        match (reader.binary().ok()?, reader.byte().ok()?) {
+            (b"MQTT", 4) => Some(ProtocolVersion::V311),
+            (b"MQTT", 5..) => Some(ProtocolVersion::V5),
+            _ => None,
+        }
     }
 
     /// Reads `body`, which ends before user name and password; their flags are cleared in a copy.

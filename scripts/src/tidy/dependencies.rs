@@ -10,13 +10,8 @@ use super::workspace::Workspace;
 /// may, and why.
 const ALLOWED: &str = "scripts/actors-dependencies.txt";
 /// Which of ours may depend on which: on those of a lower number alone.
-const RANKS: [(&str, u8); 5] = [
-    ("actors/contract", 0),
-    ("actors/mqtt", 1),
-    ("actors/access", 2),
-    ("actors/wiring", 4),
-    ("actors/simulator", 5),
-];
+const RANKS: [(&str, u8); 5] =
+    [("actors/contract", 0), ("actors/mqtt", 1), ("actors/access", 2), ("actors/wiring", 4), ("actors/simulator", 5)];
 /// The actors themselves.
 const ACTOR_RANK: u8 = 3;
 

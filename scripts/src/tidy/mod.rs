@@ -12,6 +12,7 @@
 //! | `dependencies.rs` | dependencies of `actors/` that are not allowed, or point the wrong way |
 //! | `lints.rs` | crates that do not take the workspace's lints |
 //! | `vectors.rs` | golden bytes that no test reads |
+//! | `statements.rs` | tests that name unknown statements of the MQTT standards, and a table that does not say what they prove |
 //! | `shell.rs` | shell scripts that go on after a failure |
 //!
 //! `tree.rs` reads the files, `rust_text.rs` tells code from comments, `workspace.rs` asks cargo.
@@ -26,6 +27,7 @@ mod lints;
 mod machine_facts;
 mod rust_text;
 mod shell;
+mod statements;
 mod titles;
 mod tree;
 mod vectors;
@@ -59,8 +61,17 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>> {
     lints::check(&tree, &workspace, &mut findings);
     vectors::check(&tree, &mut findings);
     shell::check(&tree, &mut findings);
+    statements::check(&tree, &mut findings);
     findings.sort();
     Ok(findings)
+}
+
+/// Where the table of the MQTT standards' statements is committed, and what it must say.
+///
+/// # Errors
+/// When the tree cannot be read.
+pub(crate) fn statements(root: &Path) -> Result<(&'static str, String)> {
+    Ok((statements::TABLE, statements::table(&Tree::read(root)?)))
 }
 
 #[cfg(test)]

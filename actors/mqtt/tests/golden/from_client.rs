@@ -60,6 +60,12 @@ fn each_version_of_connect_is_read_by_its_own_rules() {
     assert!(matches!(as_level(5), Err(DecodeError::Malformed(_))), "a 3.1.1 body under level 5");
     assert_eq!(as_level(3), Err(DecodeError::UnsupportedProtocolVersion));
     assert_eq!(as_level(6), Err(DecodeError::UnsupportedProtocolVersion));
+    let form_of = |level: u8| {
+        let mut bytes = v311.clone();
+        bytes[8] = level;
+        Connect::peek_version(&frame(bytes))
+    };
+    assert_eq!([3, 4, 5, 6, 255].map(form_of), [None, Some(V311), Some(V5), Some(V5), Some(V5)], "how it is refused");
     let as_level_5 = Connect::decode(&frame(vector!("connect_v311_as_level_5")));
     assert!(matches!(as_level_5, Err(DecodeError::Malformed(_))), "{as_level_5:?}");
     let connect = Connect::decode(&frame(vector!("connect_v311"))).expect("well-formed");
