@@ -113,7 +113,7 @@ impl Core for Idle {
         {
             self.next = Some(next + period);
         }
-        Turn { next_timeout: self.next, more: false }
+        Turn { next_timeout: self.next, more: false, ..Turn::default() }
     }
 
     fn stop(&mut self, _now: Instant) {}

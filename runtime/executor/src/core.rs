@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use mailbox::Doorbell;
 use crate::clock::Clock;
 use crate::local_bell::LocalBell;
 use crate::shells::{ShellLimit, Shells};
+use crate::sleeper::{Sleep, Sleeper};
 use crate::stats::ExecutorStats;
 use crate::stop::StopToken;
 use crate::supervisor::Supervisor;
@@ -31,6 +33,9 @@ pub struct Turn {
     pub next_timeout: Option<Instant>,
     /// The budget ran out before the work: another turn follows once the shells had theirs.
     pub more: bool,
+    /// All that the core was given since its start, in any unit that follows its traffic, such as bytes received; 0 where nobody
+    /// counts. A busy core tries by it whether to gather ([`crate::ExecutorSpec::gather_max`]).
+    pub work: u64,
 }
 
 /// The actors of one core, with the mailboxes between them.
@@ -76,6 +81,7 @@ pub(crate) struct Inner {
     pub(crate) stats: Arc<ExecutorStats>,
     pub(crate) supervisor: Supervisor,
     pub(crate) shells: Shells,
+    pub(crate) sleeper: Sleeper,
     /// When the last stall of a shell ended: it explains a late loop.
     pub(crate) last_stall: Cell<Instant>,
 }
@@ -119,6 +125,18 @@ impl CoreContext {
     /// This executor's figures.
     pub fn stats(&self) -> &Arc<ExecutorStats> {
         &self.inner.stats
+    }
+
+    /// The descriptor that becomes readable with each ring of the doorbell while the core sleeps in a [`Sleep`]; edges count, nobody
+    /// reads it. `None` where the kernel had none left: then [`CoreContext::sleep_in`] is not slept in.
+    pub fn wake_event(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.sleeper.event()
+    }
+
+    /// Names the place where the core sleeps, in one system call and not in glommio, while its only shell is the one that waits
+    /// for the same sockets in glommio. A core has one such place; another one takes it.
+    pub fn sleep_in(&self, bed: &Rc<dyn Sleep>) {
+        self.inner.sleeper.set_bed(bed);
     }
 
     /// Starts a task beside the actors: a socket, a file, a listener.

@@ -10,12 +10,15 @@ use std::time::Duration;
 use contract::Instant;
 
 use crate::core::{Core, Inner, Turn};
+use crate::sleeper::{Sleep, Woken};
 use crate::stop::Left;
 use crate::supervisor::{Decision, PanicReport, panic_message};
 use crate::timers::Timers;
 
 /// A loop this late, with nothing running that explains it, was stranded.
 const STRANDED_MIN: Duration = Duration::from_millis(50);
+/// How often a core that sleeps by itself lets glommio have a look, for whatever may wait there.
+const GLOMMIO_PERIOD: Duration = Duration::from_secs(1);
 /// How often the thread's processor time is published.
 const CPU_TIME_PERIOD: Duration = Duration::from_millis(100);
 
@@ -29,12 +32,22 @@ pub(crate) struct CoreLoop {
     /// The supervisor ends the process because of this core: its actors get no further turn.
     failed: bool,
     cpu_time_at: Instant,
+    glommio_at: Instant,
 }
 
 impl CoreLoop {
     pub(crate) fn new(core: Box<dyn Core>, inner: Rc<Inner>, heartbeat: Duration) -> Self {
         let timers = Timers::new(inner.clock, heartbeat);
-        Self { core, inner, timers, heartbeat, stop_begun: false, failed: false, cpu_time_at: Instant::ZERO }
+        Self {
+            core,
+            inner,
+            timers,
+            heartbeat,
+            stop_begun: false,
+            failed: false,
+            cpu_time_at: Instant::ZERO,
+            glommio_at: Instant::ZERO,
+        }
     }
 
     /// Runs until the stop is complete or its time is over; returns what is left then.
@@ -59,7 +72,14 @@ impl CoreLoop {
                 }
             }
             self.publish(now);
-            if turn.more || turn.next_timeout.is_some_and(|timeout| timeout <= now) {
+            let has_more = turn.more || turn.next_timeout.is_some_and(|timeout| timeout <= now);
+            if let Some(bed) = self.bed(now, deadline) {
+                if has_more {
+                    bed.look();
+                } else {
+                    self.sleep(&*bed, now, &turn);
+                }
+            } else if has_more {
                 self.yield_once(now).await;
             } else {
                 let timeout = [turn.next_timeout, deadline].into_iter().flatten().min();
@@ -81,7 +101,7 @@ impl CoreLoop {
         let core = &self.core;
         self.inner.stats.account_busy(elapsed, || core.stall_culprit());
         // After a panic the next turn comes at once: the restarted actor has work.
-        turn.unwrap_or(Turn { next_timeout: None, more: true })
+        turn.unwrap_or(Turn { more: true, ..Turn::default() })
     }
 
     /// Calls the core; `None` when that panicked, after the supervisor's decision has been carried out.
@@ -120,6 +140,39 @@ impl CoreLoop {
                 }
             }
         }
+    }
+
+    /// Where the core sleeps, if the loop need not go through glommio: its only shell waits for the same sockets.
+    fn bed(&mut self, now: Instant, deadline: Option<Instant>) -> Option<Rc<dyn Sleep>> {
+        if deadline.is_some() || self.inner.shells.count() > 1 {
+            return None;
+        }
+        let bed = self.inner.sleeper.bed()?;
+        if now - self.glommio_at >= GLOMMIO_PERIOD {
+            self.glommio_at = now;
+            return None;
+        }
+        Some(bed)
+    }
+
+    /// Sleeps in the kernel until a bell rings, a socket is ready or the turn's timeout, at most a heartbeat.
+    fn sleep(&self, bed: &dyn Sleep, now: Instant, turn: &Turn) {
+        let inner = &*self.inner;
+        if inner.local_bell.clear() {
+            return;
+        }
+        let until_timeout = turn.next_timeout.map_or(self.heartbeat, |timeout| timeout - now);
+        // Whole milliseconds, rounded up, so that neighbouring deadlines share one wake-up.
+        let nanos = until_timeout.min(self.heartbeat).as_nanos().div_ceil(1_000_000) * 1_000_000;
+        let duration = Duration::from_nanos(u64::try_from(nanos).expect("at most a heartbeat"));
+        match inner.sleeper.sleep(bed, &inner.doorbell, now, duration, turn.work) {
+            Woken::NotSlept => return,
+            Woken::ByTimeout if duration >= self.heartbeat => {
+                inner.stats.heartbeats.fetch_add(1, Ordering::Relaxed);
+            }
+            Woken::BySomething | Woken::ByTimeout => {}
+        }
+        inner.stats.wakes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Lets shells and IO have their turn, with the timers registered all the while.

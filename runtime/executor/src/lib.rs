@@ -12,6 +12,7 @@
 //! | `executors.rs` | starts the cores, hands their errors back, joins them |
 //! | `core.rs` | what a core hosts, and what it gets from us |
 //! | `core_loop.rs` | turn, panic, stop, park |
+//! | `sleeper.rs`, `gather.rs` | a core's sleep past glommio, and whether a busy one sleeps blindly |
 //! | `timers.rs` | two timers a core: the next thing due, and the guard behind it |
 //! | `shells.rs` | tasks beside the actors: counted, timed, their panics contained |
 //! | `local_bell.rs`, `local_channel.rs` | wakes the loop from its own thread, and carries values to it, without atomics |
@@ -37,11 +38,13 @@ mod clock;
 mod core;
 mod core_loop;
 mod executors;
+mod gather;
 mod lane;
 mod local_bell;
 mod local_channel;
 mod preflight;
 mod shells;
+mod sleeper;
 mod stats;
 mod stop;
 mod supervisor;
@@ -58,6 +61,7 @@ pub use local_bell::LocalBell;
 pub use local_channel::{LocalReceiver, LocalSender, local_channel};
 pub use preflight::{MachineFacts, PreflightError, preflight};
 pub use shells::ShellLimit;
+pub use sleeper::Sleep;
 pub use stats::{ExecutorStats, Stall};
 pub use stop::{Left, StopHandle, StopReport, StopToken};
 pub use supervisor::{Decision, EndProcess, PanicReport, Supervisor};

@@ -114,7 +114,7 @@ fn a_stop_drains_what_is_queued_and_waits_for_shells() {
             let turn = move |_| {
                 *total.lock().unwrap() += receiver.receive_many(&mut inbox, 3);
                 now_drained.set(receiver.is_empty());
-                Turn { next_timeout: None, more: !receiver.is_empty() }
+                Turn { next_timeout: None, more: !receiver.is_empty(), ..Turn::default() }
             };
             Ok(Box::new(Scripted { step: turn, drained }) as Box<dyn Core>)
         })
@@ -160,7 +160,11 @@ fn timeouts_come_soon_after_they_are_due() {
                 stop.stop(GRACE);
                 return Turn::default();
             }
-            Turn { next_timeout: Some(*due.get_or_insert(now + Duration::from_millis(3))), more: false }
+            Turn {
+                next_timeout: Some(*due.get_or_insert(now + Duration::from_millis(3))),
+                more: false,
+                ..Turn::default()
+            }
         }
     });
     let executors = Executors::start(&supervisor, vec![(spec("core", 0), core)]).unwrap();

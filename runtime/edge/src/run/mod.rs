@@ -197,6 +197,7 @@ fn executor_spec(plan: &Plan, planned: &placement::PlannedExecutor) -> ExecutorS
         ring_depth: planned.ring_depth as usize,
         heartbeat: plan.profile.executor.heartbeat,
         shells_max: plan.profile.executor.shells_count_max as usize,
+        gather_max: plan.profile.broker.gather_max,
         ..ExecutorSpec::new(planned.name.clone(), Some(planned.cpu))
     }
 }

@@ -115,7 +115,8 @@ impl Core for PlacedCore {
         }
         self.left.note(self.index, &self.host);
         let timeouts = [turn.next_timeout, self.world.next_timeout(now)];
-        Turn { next_timeout: timeouts.into_iter().flatten().min(), more }
+        let work = self.world.frontend.as_ref().map_or(0, |frontend| frontend.counts().received_bytes);
+        Turn { next_timeout: timeouts.into_iter().flatten().min(), more, work }
     }
 
     fn stop(&mut self, _now: Instant) {

@@ -355,7 +355,7 @@ impl Core for Echo {
             }
         }
         self.live.store(self.frontend.connection_count() as u64, Ordering::Relaxed);
-        Turn { next_timeout: self.frontend.next_timeout(now), more }
+        Turn { next_timeout: self.frontend.next_timeout(now), more, ..Turn::default() }
     }
 
     fn stop(&mut self, _now: Instant) {

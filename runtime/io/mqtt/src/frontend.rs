@@ -90,7 +90,7 @@ impl Frontend {
         // Room for all handshakes that may be under way, so that the lane never waits for a core.
         let lanes = facts.iter().filter_map(ListenerFacts::under_way_max);
         let handshakes = lanes.max().map(|under_way_max| Handovers::new(under_way_max, context));
-        let poller = Poller::new(context.local_bell())?;
+        let poller = Poller::new(context)?;
         let acceptor = Acceptor::new(listeners, config.connect_rate_max);
         for (index, listener) in (0..).zip(acceptor.sockets()) {
             poller.add(listener.socket(), LISTENER_TOKEN - index)?;

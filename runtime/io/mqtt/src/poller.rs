@@ -1,6 +1,6 @@
 //! What is ready among the sockets of a core, and the one shell that waits for it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use executor::{CoreContext, LocalBell, ShellLimit};
+use executor::{CoreContext, LocalBell, ShellLimit, Sleep};
 use glommio::timer::Timer;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -19,6 +19,8 @@ use crate::readiness::Readiness;
 
 /// Sockets asked for at once; more are asked for in the next call.
 pub(crate) const READY_COUNT_MAX: usize = 256;
+/// The token of the event that rings the core awake; above those of listeners and slots.
+const WAKE_TOKEN: u64 = u64::MAX;
 /// Once the process stops, a core that has not asked for this long has failed, and the shell ends by itself.
 const CORE_SILENCE_MAX: Duration = Duration::from_secs(2);
 /// How often the core asks by itself when there is no descriptor for the wait.
@@ -27,6 +29,8 @@ const ASK_PERIOD: Duration = Duration::from_millis(100);
 /// An epoll instance, edge triggered, with the shell that waits for it.
 pub(crate) struct Poller {
     shared: Rc<Shared>,
+    /// The same, as the place where a core sleeps whose only shell this is.
+    _bed: Rc<dyn Sleep>,
 }
 
 impl fmt::Debug for Poller {
@@ -39,6 +43,8 @@ impl fmt::Debug for Poller {
 struct Shared {
     epoll: OwnedFd,
     bell: LocalBell,
+    /// What a sleep found ready.
+    polled: RefCell<Vec<epoll::Event>>,
     /// Something is ready; the shell waits until the core has asked for all of it.
     ready: Cell<bool>,
     /// The shell ends.
@@ -53,18 +59,27 @@ struct Shared {
 impl Poller {
     /// # Errors
     /// The kernel's, when there are no descriptors left.
-    pub(crate) fn new(bell: LocalBell) -> io::Result<Self> {
+    pub(crate) fn new(context: &CoreContext) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        if let Some(event) = context.wake_event() {
+            epoll::add(&epoll, event, EventData::new_u64(WAKE_TOKEN), EventFlags::IN | EventFlags::ET)?;
+        }
         let shared = Shared {
             epoll,
-            bell,
+            bell: context.local_bell(),
             ready: Cell::new(false),
+            polled: RefCell::new(Vec::with_capacity(READY_COUNT_MAX)),
             ended: Cell::new(false),
             shell_lost: Cell::new(false),
             asked_count: Cell::new(0),
             shell_waker: Cell::new(None),
         };
-        Ok(Self { shared: Rc::new(shared) })
+        let shared = Rc::new(shared);
+        let bed: Rc<dyn Sleep> = Rc::<Shared>::clone(&shared);
+        if context.wake_event().is_some() {
+            context.sleep_in(&bed);
+        }
+        Ok(Self { shared, _bed: bed })
     }
 
     /// Starts the shell.
@@ -108,17 +123,19 @@ impl Poller {
         if !self.shared.ready.get() {
             return;
         }
-        into.reserve(READY_COUNT_MAX);
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let outcome = epoll::wait(&self.shared.epoll, rustix::buffer::spare_capacity(into), Some(&at_once));
-        match outcome {
-            Ok(count) if count >= READY_COUNT_MAX => (),
-            Ok(_) => {
-                self.shared.ready.set(false);
-                self.shared.wake_shell();
+        let found = &mut *self.shared.polled.borrow_mut();
+        if found.is_empty() {
+            // The shell said so, or somebody wants to know.
+            if let Err(error) = self.shared.wait(found, Duration::ZERO) {
+                tracing::trace!(%error, "epoll_wait was interrupted; the next turn asks again");
+                return;
             }
-            Err(error) => tracing::trace!(%error, "epoll_wait was interrupted; the next turn asks again"),
         }
+        if found.len() < READY_COUNT_MAX {
+            self.shared.ready.set(false);
+            self.shared.wake_shell();
+        }
+        into.extend(found.drain(..).filter(|event| event.data.u64() != WAKE_TOKEN));
     }
 
     /// Ends the shell.
@@ -134,7 +151,34 @@ impl Drop for Poller {
     }
 }
 
+impl Sleep for Shared {
+    fn sleep(&self, timeout: Duration) -> io::Result<bool> {
+        let found = &mut *self.polled.borrow_mut();
+        if !found.is_empty() {
+            return Ok(true);
+        }
+        self.wait(found, timeout)?;
+        self.ready.set(!found.is_empty());
+        Ok(!found.is_empty())
+    }
+
+    fn look(&self) {
+        self.ready.set(true);
+    }
+}
+
 impl Shared {
+    /// Asks the kernel what is ready, at most [`READY_COUNT_MAX`] sockets.
+    fn wait(&self, found: &mut Vec<epoll::Event>, timeout: Duration) -> io::Result<()> {
+        let timeout = Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        found.reserve(READY_COUNT_MAX);
+        epoll::wait(&self.epoll, rustix::buffer::spare_capacity(found), Some(&timeout))?;
+        Ok(())
+    }
+
     fn wake_shell(&self) {
         if let Some(waker) = self.shell_waker.take() {
             waker.wake();

@@ -254,7 +254,7 @@ impl Core for TestCore {
         }
         self.log.log.lock().unwrap().counts = self.frontend.counts();
         self.log.changed.notify_all();
-        Turn { next_timeout: self.frontend.next_timeout(now), more }
+        Turn { next_timeout: self.frontend.next_timeout(now), more, ..Turn::default() }
     }
 
     fn stop(&mut self, _now: Instant) {

@@ -98,7 +98,7 @@ impl Core for Driver {
             self.session.handle_timeout(now, &mut self.effects);
             self.carry_out();
         }
-        Turn { next_timeout: self.session.poll_timeout(), more: !self.inbox.is_empty() }
+        Turn { next_timeout: self.session.poll_timeout(), more: !self.inbox.is_empty(), ..Turn::default() }
     }
 
     fn stop(&mut self, _now: Instant) {
