@@ -49,6 +49,8 @@ pub(crate) struct Running {
     pub(crate) process: Process,
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// Whether it must end with success when it is asked to: ours must, of others any end will do.
+    must_end_well: bool,
 }
 
 impl Contender {
@@ -101,7 +103,8 @@ impl Contender {
             interrupt.check()?;
             process.check()?;
             if lets_in(address, version) {
-                return Ok(Running { process, address });
+                let must_end_well = matches!(self.kind, Kind::Millicore { .. });
+                return Ok(Running { process, address, must_end_well });
             }
             if Instant::now() > deadline {
                 bail!(process.last_words(anyhow::anyhow!("{} lets no client in within {READY_TIMEOUT:?}", self.name)));
@@ -142,7 +145,8 @@ impl Contender {
 impl Running {
     /// Ends it; gives what went wrong with that.
     pub(crate) fn stop(self) -> Option<String> {
-        self.process.stop(STOP_TIMEOUT).err().map(|error| format!("it did not end well: {error:#}"))
+        let problem = self.process.stop(STOP_TIMEOUT).err()?;
+        self.must_end_well.then(|| format!("it did not end well: {problem:#}"))
     }
 }
 

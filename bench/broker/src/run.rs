@@ -89,7 +89,7 @@ pub(crate) fn run_once(
     }
     drop(engine);
     if let Some(problem) = running.stop() {
-        row.notes.push(problem);
+        row.fail(problem);
     }
     Ok(Outcome { row, curve: load.latency().curve() })
 }

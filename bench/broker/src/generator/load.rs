@@ -117,7 +117,7 @@ impl Load {
                 Seat::Guest => {}
             }
             self.take_seat(token, seat);
-            while (number - self.ready_count) as usize >= OPENING_MAX {
+            while (number + 1 - self.ready_count) as usize >= OPENING_MAX {
                 self.turn(engine, deadline_ns)?;
                 self.check_deadline(engine, deadline_ns, all)?;
             }

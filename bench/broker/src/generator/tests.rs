@@ -127,6 +127,17 @@ fn a_crowd_connects_and_subscribes_beside_a_load() {
 }
 
 #[test]
+fn more_clients_connect_than_may_be_on_their_way_at_once() {
+    // 50 may be, so waiting begins with the fiftieth, at any pace of the answers.
+    let served = Served::start(Mischief::default());
+    for subscribers in [48, 49, 50, 51, 120] {
+        let mut engine = Engine::new(served.address, Version::V311).unwrap();
+        let plan = plan(Shape::FanOut { subscribers }, QoS::AtMostOnce, Pace::Unlimited);
+        Load::new(plan, Version::V311, Box::new(Nobody)).connect(&mut engine).unwrap();
+    }
+}
+
+#[test]
 fn a_broker_that_hangs_up_is_told_with_the_client() {
     let served = Served::start(Mischief::default());
     let address = served.address;
