@@ -26,7 +26,8 @@ pub(crate) struct Staging {
 /// The layers of one connection.
 #[derive(Debug)]
 pub(crate) struct Layers {
-    tls: Option<TlsLayer>,
+    /// Boxed, because a WebSocket without TLS has no use for its kilobyte.
+    tls: Option<Box<TlsLayer>>,
     websocket: Option<WebSocket>,
     /// What the kernel has not taken yet.
     pending: VecDeque<u8>,
@@ -57,7 +58,7 @@ pub(crate) enum Received {
 }
 
 impl Layers {
-    pub(crate) fn new(tls: Option<TlsLayer>, websocket: Option<WebSocket>) -> Self {
+    pub(crate) fn new(tls: Option<Box<TlsLayer>>, websocket: Option<WebSocket>) -> Self {
         Self { tls, websocket, pending: VecDeque::new(), pending_given: 0, farewell: Farewell::Owed }
     }
 

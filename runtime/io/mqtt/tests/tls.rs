@@ -158,6 +158,28 @@ fn a_handshake_of_too_many_bytes_is_cut() {
 }
 
 #[test]
+fn a_message_too_long_to_be_kept_is_cut() {
+    let certificates = Certificates::new();
+    let patient = HandshakeSpec { received_bytes_max: 1 << 20, timeout: PATIENCE, ..spec() };
+    let layers = certificates.layers(&patient, None);
+    let lane = lane(&layers);
+    let harness = Harness::start_layered(&config(), &Behaviour::Echo, layers);
+    let mut peer = harness.connect();
+    // A ClientHello that says it has 65 000 bytes: four records of 15 000 are more than is kept.
+    let mut record = vec![22, 3, 1, 0x3a, 0x98, 1, 0, 0xfd, 0xe8];
+    record.resize(15_005, 3);
+    peer.write_all(&record).unwrap();
+    for _ in 0..3 {
+        let mut record = vec![22, 3, 1, 0x3a, 0x98];
+        record.resize(15_005, 3);
+        // The last ones may meet a closed connection.
+        let _may_be_cut = peer.write_all(&record);
+    }
+    wait_until("it failed", || lane.counts().failed == 1);
+    assert_eq!(harness.stop().accepted, 0);
+}
+
+#[test]
 fn stalled_handshakes_give_way_to_those_that_wait_and_past_that_sockets_are_closed() {
     let certificates = Certificates::new();
     let narrow = HandshakeSpec {

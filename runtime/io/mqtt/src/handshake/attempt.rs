@@ -20,7 +20,7 @@ const DISCARDED_READ_COUNT_MAX: usize = 16;
 pub(crate) struct Attempt {
     job: Job,
     loaded: Arc<Loaded>,
-    tls: TlsLayer,
+    tls: Box<TlsLayer>,
     state: TlsState,
     /// Bytes of MQTT that came behind the handshake.
     plain: Vec<u8>,
@@ -62,7 +62,7 @@ impl Attempt {
         Ok(Self {
             job,
             loaded,
-            tls: TlsLayer::new(connection),
+            tls: Box::new(TlsLayer::new(connection)),
             state: TlsState::Handshaking,
             plain: Vec::new(),
             output: Vec::new(),

@@ -46,7 +46,7 @@ pub(crate) struct Handover {
     pub(crate) socket: TcpStream,
     pub(crate) peer: SocketAddr,
     pub(crate) listener: usize,
-    pub(crate) tls: TlsLayer,
+    pub(crate) tls: Box<TlsLayer>,
     pub(crate) tls_peer: TlsPeer,
     /// What came behind the handshake, decrypted.
     pub(crate) plain: Vec<u8>,

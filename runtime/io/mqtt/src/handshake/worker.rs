@@ -24,6 +24,8 @@ const BELL_TOKEN: u64 = u64::MAX;
 const READY_COUNT_MAX: usize = 256;
 /// Reasons of failures are logged so often at most; the others are counted.
 const TOLD_PERIOD: Duration = Duration::from_secs(1);
+/// Said of a handshake that met a fault of ours.
+const PANICKED: &str = "a fault of ours; the panic's message stands above";
 /// What one read takes at least, beside what was kept.
 const READ_BYTES: usize = 16 << 10;
 
@@ -149,13 +151,10 @@ impl Worker {
             self.tell(peer, "waited too long for others to end");
             return;
         }
-        let attempt = match Attempt::new(job) {
-            Ok(attempt) => attempt,
-            Err(error) => {
-                self.counters.failed.fetch_add(1, Ordering::Relaxed);
-                self.tell(peer, error);
-                return;
-            }
+        let attempt = match guarded(|| Attempt::new(job)) {
+            Some(Ok(attempt)) => attempt,
+            Some(Err(error)) => return self.fail(peer, error),
+            None => return self.fail(peer, PANICKED),
         };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
@@ -165,9 +164,7 @@ impl Worker {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         if let Err(error) = epoll::add(&self.epoll, &attempt.job().socket, EventData::new_u64(token), flags) {
             self.free.push(slot);
-            self.counters.failed.fetch_add(1, Ordering::Relaxed);
-            self.tell(peer, error);
-            return;
+            return self.fail(peer, error);
         }
         self.slots[slot].attempt = Some(attempt);
         self.by_age.insert((begun_at, slot));
@@ -186,18 +183,16 @@ impl Worker {
     fn advance(&mut self, slot: usize) {
         let Some(attempt) = &mut self.slots[slot].attempt else { return };
         let (scratch, bytes_max) = (&mut self.scratch, self.received_bytes_max);
-        // A fault in the arithmetic ends one handshake, not the lane.
-        let outcome = catch_unwind(AssertUnwindSafe(|| attempt.advance(scratch, bytes_max)));
-        match outcome {
-            Ok(Progress::Waiting) => (),
-            Ok(Progress::Done) => self.hand_over(slot),
-            Ok(Progress::Failed(error)) => {
+        match guarded(|| attempt.advance(scratch, bytes_max)) {
+            Some(Progress::Waiting) => (),
+            Some(Progress::Done) => self.hand_over(slot),
+            Some(Progress::Failed(error)) => {
                 self.counters.failed.fetch_add(1, Ordering::Relaxed);
                 self.end(slot, error);
             }
-            Err(_) => {
+            None => {
                 self.counters.failed.fetch_add(1, Ordering::Relaxed);
-                self.end(slot, "it panicked");
+                self.end(slot, PANICKED);
             }
         }
     }
@@ -210,19 +205,23 @@ impl Worker {
         if let Err(error) = epoll::delete(&self.epoll, &attempt.job().socket) {
             tracing::debug!(%error, "a socket was not watched");
         }
-        match attempt.into_handover() {
-            Ok((core, handover)) => {
+        match guarded(|| attempt.into_handover()) {
+            Some(Ok((core, handover))) => {
                 // The core's mailbox has room for all handshakes under way; it is gone where the process stops.
                 match core.try_send(handover) {
                     Ok(()) => self.counters.finished.fetch_add(1, Ordering::Relaxed),
                     Err(_) => self.counters.failed.fetch_add(1, Ordering::Relaxed),
                 };
             }
-            Err(error) => {
-                self.counters.failed.fetch_add(1, Ordering::Relaxed);
-                self.tell(peer, error);
-            }
+            Some(Err(error)) => self.fail(peer, error),
+            None => self.fail(peer, PANICKED),
         }
+    }
+
+    /// Counts a handshake that failed and is gone.
+    fn fail(&mut self, peer: SocketAddr, reason: impl std::fmt::Display) {
+        self.counters.failed.fetch_add(1, Ordering::Relaxed);
+        self.tell(peer, reason);
     }
 
     /// Ends a handshake; its socket is closed.
@@ -269,13 +268,13 @@ impl Worker {
         let watched = files.watched.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for tls in watched {
             let file = tls.config().certificate_file.display();
-            match tls.check_files() {
-                Ok(false) => (),
-                Ok(true) => {
+            match guarded(|| tls.check_files()) {
+                Some(Ok(false)) | None => (),
+                Some(Ok(true)) => {
                     self.counters.reloads.fetch_add(1, Ordering::Relaxed);
                     tracing::info!(%file, "TLS files have changed and are in force for new connections");
                 }
-                Err(error) => {
+                Some(Err(error)) => {
                     self.counters.reload_failures.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(%error, "changed TLS files cannot be used; what was in force stays");
                 }
@@ -293,6 +292,12 @@ impl Worker {
         self.told_at = Some(Instant::now());
         tracing::info!(%peer, more, "TLS handshake failed: {reason}");
     }
+}
+
+/// Runs what handles a client's bytes or files; `None` when it panicked, which the panic's own message tells. A fault there ends
+/// one handshake, not the lane.
+fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 fn join_token(slot: usize, generation: u32) -> u64 {
