@@ -25,6 +25,15 @@ enum Binds {
     Receives,
     /// A client, in what no server sees.
     Client,
+    /// A server of another kind than ours.
+    Aside,
+}
+
+impl Binds {
+    /// Whether our server is concerned.
+    fn is_ours(self) -> bool {
+        matches!(self, Self::Server | Self::Receives)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -69,7 +78,7 @@ pub(super) fn table(tree: &Tree) -> String {
 
 impl Statement {
     fn is_open(&self) -> bool {
-        self.binds != Binds::Client && self.tests.is_empty()
+        self.binds.is_ours() && self.tests.is_empty()
     }
 }
 
@@ -114,8 +123,8 @@ impl Statements {
         };
         for id in ids {
             match places.get(&(version.clone(), id.clone())) {
-                Some(place) if self.all[*place].binds == Binds::Client => {
-                    found(format!("{id} of {version} binds clients only: name what the server is bound by"));
+                Some(place) if !self.all[*place].binds.is_ours() => {
+                    found(format!("{id} of {version} does not bind this server: name what does"));
                 }
                 Some(place) => self.all[*place].tests.push((file.path.clone(), name.clone())),
                 None => found(format!("{id} is no statement of {version}: look it up in {LISTS}")),
@@ -134,8 +143,13 @@ impl Statements {
                 [id, "server", words] if !words.is_empty() => (id, Binds::Server, words),
                 [id, "receives", words] if !words.is_empty() => (id, Binds::Receives, words),
                 [id, "client", ""] => (id, Binds::Client, ""),
+                [id, "aside", words] if !words.is_empty() => (id, Binds::Aside, words),
                 _ => {
-                    findings.push(Finding::error(&file.path, line, "not `id | server, receives or client | words`"));
+                    findings.push(Finding::error(
+                        &file.path,
+                        line,
+                        "not `id | server, receives, client or aside | words`",
+                    ));
                     continue;
                 }
             };
@@ -170,7 +184,8 @@ impl Statements {
         );
         for version in self.versions() {
             let all: Vec<&Statement> = self.all.iter().filter(|statement| statement.version == version).collect();
-            let ours: Vec<&&Statement> = all.iter().filter(|statement| statement.binds != Binds::Client).collect();
+            let ours: Vec<&&Statement> = all.iter().filter(|statement| statement.binds.is_ours()).collect();
+            let clients_count = all.iter().filter(|statement| statement.binds == Binds::Client).count();
             let open_count = ours.iter().filter(|statement| statement.is_open()).count();
             let _ = write!(
                 out,
@@ -179,13 +194,16 @@ impl Statements {
                 all.len(),
                 ours.len(),
                 ours.len() - open_count,
-                all.len() - ours.len(),
+                clients_count,
             );
             for statement in ours {
                 let binds = if statement.binds == Binds::Receives { "receives" } else { "" };
                 let tests = if statement.tests.is_empty() { "**open**".to_owned() } else { tests_of(statement) };
                 let words = statement.words.replace('|', "\\|");
                 let _ = writeln!(out, "| {} | {binds} | {words} | {tests} |", statement.id);
+            }
+            for aside in all.iter().filter(|statement| statement.binds == Binds::Aside) {
+                let _ = write!(out, "\nLeft out too: {} {}.\n", aside.id, aside.words);
             }
         }
         out
@@ -252,7 +270,8 @@ fn test_below(lines: &[&str]) -> Option<String> {
 mod tests {
     use super::*;
 
-    const LIST: &str = "# a list\n\nA-1 | server | one\nA-2 | receives | two\nA-3 | client |\n";
+    const LIST: &str =
+        "# a list\n\nA-1 | server | one\nA-2 | receives | two\nA-3 | client |\nA-4 | aside | no bridge\n";
 
     fn findings_of(test: &str, table: Option<&str>) -> Vec<String> {
         let list = format!("{LISTS}5.0.txt");
@@ -269,8 +288,9 @@ mod tests {
     fn a_table_that_says_what_tests_prove_is_right() {
         let list = format!("{LISTS}5.0.txt");
         let made = table(&Tree::of(&[(&list, LIST), ("actors/a/tests/a.rs", BOTH)]));
-        assert!(made.contains("3 statements: 2 concern a server, 2 of these are proved, 0 open; 1 bind a client"));
+        assert!(made.contains("4 statements: 2 concern a server, 2 of these are proved, 0 open; 1 bind a client"));
         assert!(made.contains("| A-2 | receives | two | a/tests/a.rs: `both` |"), "{made}");
+        assert!(made.contains("Left out too: A-4 no bridge."), "{made}");
         assert_eq!(findings_of(BOTH, Some(&made)), [""; 0]);
         let [stale] = &findings_of(BOTH, Some("# old\n"))[..] else { panic!("one") };
         assert!(stale.starts_with("actors/mqtt/STATEMENTS.md:1: error"), "{stale}");
@@ -287,7 +307,7 @@ mod tests {
         for (test, expected) in [
             ("// proves 5.0: A-9\n#[test]\nfn f() {}\n", "A-9 is no statement of 5.0"),
             ("// proves 4.0: A-1\n#[test]\nfn f() {}\n", "A-1 is no statement of 4.0"),
-            ("// proves 5.0: A-3\n#[test]\nfn f() {}\n", "binds clients only"),
+            ("// proves 5.0: A-3\n#[test]\nfn f() {}\n", "does not bind this server"),
             ("// proves 5.0: A-1\nfn f() {}\n", "no test below it"),
             ("// proves 5.0: A-1\nconst A: u8 = 0;\n#[test]\nfn f() {}\n", "no test below it"),
         ] {

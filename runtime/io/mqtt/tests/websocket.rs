@@ -65,6 +65,8 @@ fn read_close<S: Read + Write>(socket: &mut WebSocket<S>) -> Option<CloseCode> {
     }
 }
 
+// proves 5.0: MQTT-6.0.0-4
+// proves 3.1.1: MQTT-6.0.0-4
 #[test]
 fn messages_of_all_sizes_are_echoed() {
     let harness = start(&Behaviour::Echo, WebSocketConfig::default());
@@ -85,6 +87,8 @@ fn messages_of_all_sizes_are_echoed() {
     assert_eq!((counts.websocket_refusals, counts.broken, counts.close_timeouts), (0, 0, 0));
 }
 
+// proves 5.0: MQTT-6.0.0-2
+// proves 3.1.1: MQTT-6.0.0-2
 #[test]
 fn pings_are_answered_between_the_frames_of_a_message() {
     let harness = start(&Behaviour::Echo, WebSocketConfig::default());
@@ -101,6 +105,8 @@ fn pings_are_answered_between_the_frames_of_a_message() {
     harness.stop();
 }
 
+// proves 5.0: MQTT-6.0.0-1
+// proves 3.1.1: MQTT-6.0.0-1
 #[test]
 fn over_tls_it_is_the_same() {
     let certificates = Certificates::new();
