@@ -56,6 +56,9 @@ pub(crate) struct Cli {
     /// Append every accepted event to this file as well: JSON lines, the message in base64.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Print every accepted event: a line of JSON with hub, partition, partition key and body.
+    #[arg(long)]
+    print: bool,
     /// Connections at a time; further ones are closed.
     #[arg(long, default_value_t = 1_024, value_name = "COUNT")]
     connections_count_max: usize,
@@ -106,6 +109,7 @@ impl Cli {
             check_tokens: !self.no_auth_check,
             store_bytes_max: self.store_bytes_max,
             file: self.file,
+            print: self.print,
             idle_timeout: Duration::from_millis(self.idle_timeout_ms),
             ack_latency: Duration::from_millis(self.ack_latency_ms),
             throughput_units: self.throughput_units,

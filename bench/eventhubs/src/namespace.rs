@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use crate::event::Prepared;
-use crate::event_file::EventFile;
+use crate::event_file::{EventFile, printed};
 use crate::fault::{Faults, Quota};
 use crate::options::{HubOptions, Options};
 use crate::partition::Partition;
@@ -187,6 +187,11 @@ impl Namespace {
         if let Some(file) = &mut self.file {
             for event in &batch {
                 file.append(hub_name, partition, accepted_us, event);
+            }
+        }
+        if self.options.print {
+            for event in &batch {
+                println!("{}", printed(hub_name, partition, key.as_deref(), event));
             }
         }
         let state = &mut self.hubs[hub].partitions[partition];

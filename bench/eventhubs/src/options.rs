@@ -64,6 +64,8 @@ pub struct Options {
     pub store_bytes_max: usize,
     /// A file that gets every event.
     pub file: Option<PathBuf>,
+    /// Whether every event is printed to standard output, as [`crate::event_file::printed`] has it.
+    pub print: bool,
     /// Silence that a peer may keep, as we tell it; twice that ends its connection.
     pub idle_timeout: Duration,
     /// How much later outcomes are said.

@@ -52,6 +52,8 @@ pub struct Ready {
     pub control: SocketAddr,
     /// The hubs' names.
     pub hubs: Vec<String>,
+    /// What producers and consumers take; the port goes beside it where their setting has one.
+    pub connection_string: String,
     /// PEM file of the authority that signed the certificate, where it was made at start.
     pub ca_file: Option<std::path::PathBuf>,
 }
@@ -87,6 +89,10 @@ impl Endpoint {
             amqps: tls.as_ref().map(|(listener, _)| listener.local_addr()).transpose()?,
             control: control.local_addr()?,
             hubs: options.hubs.iter().map(|hub| hub.name.clone()).collect(),
+            connection_string: format!(
+                "Endpoint=sb://localhost/;SharedAccessKeyName={};SharedAccessKey={}",
+                options.access_key.name, options.access_key.key
+            ),
             ca_file: options.tls.as_ref().and_then(|tls| tls.certificate.ca_file()),
         };
         let namespace = Rc::new(RefCell::new(Namespace::new(options, file)));
