@@ -104,11 +104,14 @@ impl WebSocket {
             return self.answer(opening::refuse_start(true));
         }
         let answer = opening::answer(&head[..length], config);
-        // A client may send frames before it has our answer.
-        bytes.extend_from_slice(&head[length..]);
+        let rest = head.split_off(length);
         match self.answer(answer) {
-            Heard::Open if !bytes.is_empty() => self.receive_frames(bytes),
-            heard @ (Heard::Open | Heard::Closed | Heard::Refused(_)) => heard,
+            // A client may send frames before it has our answer; what stands behind a refused request is nobody's.
+            Heard::Open => {
+                *bytes = rest;
+                self.receive_frames(bytes)
+            }
+            heard @ (Heard::Closed | Heard::Refused(_)) => heard,
         }
     }
 
@@ -186,5 +189,21 @@ impl WebSocket {
             write_header(output, Opcode::Close, 2);
             output.extend_from_slice(&self.status.to_be_bytes());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_behind_a_refused_request_does_not_reach_mqtt() {
+        let rules = WebSocketConfig { origins: vec!["https://hmi.example".to_owned()], ..WebSocketConfig::default() };
+        let mut websocket = WebSocket::new(Arc::new(rules));
+        let mut bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\x10\x0c\x00\x04MQTT".to_vec();
+        assert!(matches!(websocket.receive(&mut bytes), Heard::Refused(Refusal::Opening(_))));
+        assert_eq!(bytes, b"");
+        let mut more = b"more".to_vec();
+        assert_eq!((websocket.receive(&mut more), more.as_slice()), (Heard::Open, b"".as_slice()));
     }
 }
