@@ -66,6 +66,11 @@ pub enum Report {
     RouteParked(Failure),
     /// A parked route carries batches again, or nothing parked is left.
     RouteRestored,
+    /// No client could be made, several times in a row, and for this reason last: the hub is away or the way to it is closed.
+    /// Events wait. Told once until [`Report::HubBack`].
+    HubAway(Failure),
+    /// There is a client again.
+    HubBack,
     /// This event is given up.
     DeadLetter {
         /// The event.

@@ -9,6 +9,9 @@ use crate::hub_partition_hash::hub_partition_of;
 use crate::message::{Failure, Message};
 use crate::state::{EgressBatcher, Stopping};
 
+/// Attempts that fail in a row before a person is told that the hub is away.
+const AWAY_AFTER_FAILURES: u32 = 3;
+
 impl Actor for EgressBatcher {
     type Message = Message;
     type Effect = Effect;
@@ -92,6 +95,9 @@ impl EgressBatcher {
         effects: &mut Effects<Effect>,
     ) {
         self.route.opened();
+        if std::mem::take(&mut self.is_away_told) {
+            effects.push(Effect::Report(Report::HubBack));
+        }
         self.refresh_at = Some(now + self.limits.refresh_interval);
         if let Some(bytes) = message_bytes_max {
             let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -116,6 +122,10 @@ impl EgressBatcher {
             | Failure::ConnectionLost
             | Failure::SizeExceeded => {
                 self.route.fail(failure, now, &mut self.dice, self.limits.retry_delay_max);
+                if self.route.failures_count() >= AWAY_AFTER_FAILURES && !self.is_away_told {
+                    self.is_away_told = true;
+                    effects.push(Effect::Report(Report::HubAway(failure)));
+                }
             }
         }
     }
@@ -235,9 +245,13 @@ mod tests {
         assert_eq!(batcher.timeout(), [Effect::Open]);
         batcher.publish((0..25).map(|n| event(0, n, "k")));
         let mut attempts = 0;
+        let mut told = 0;
+        let is_report = |effect: &Effect| matches!(effect, Effect::Report(_));
         while batcher.now < Instant::from_millis(60_000) {
-            let effects = batcher.step(Message::OpenFailed(Failure::ConnectionLost));
+            let mut effects = batcher.step(Message::OpenFailed(Failure::ConnectionLost));
             attempts += 1;
+            told += effects.iter().filter(|effect| is_report(effect)).count();
+            effects.retain(|effect| !is_report(effect));
             if effects.is_empty() {
                 batcher.now = batcher.actor.poll_timeout().unwrap().max(batcher.now);
                 while batcher.timeout().is_empty() {
@@ -246,8 +260,10 @@ mod tests {
             }
         }
         assert!((5..40).contains(&attempts), "{attempts} attempts in a minute");
+        assert_eq!(told, 1, "that it is away");
         let mut offsets = Vec::new();
         let mut effects = batcher.opened(1);
+        assert_eq!(effects[0], Effect::Report(Report::HubBack));
         while let [send] = &sent(&effects)[..] {
             offsets.extend(offsets_of(send));
             effects = batcher.settle(send.batch_id, Outcome::Accepted);

@@ -49,6 +49,11 @@ impl Route {
         self.clients_count
     }
 
+    /// Attempts that failed since a batch was last accepted.
+    pub(crate) fn failures_count(&self) -> u32 {
+        self.failures_count
+    }
+
     /// When the next attempt is due.
     pub(crate) fn due_at(&self) -> Option<Instant> {
         match self.state {

@@ -15,6 +15,8 @@ use crate::route::Route;
 pub struct EgressBatcher {
     pub(crate) limits: Limits,
     pub(crate) route: Route,
+    /// A person was told that the hub is away.
+    pub(crate) is_away_told: bool,
     /// By index. Empty until the hub's partitions are known.
     pub(crate) hub_partitions: Vec<HubPartition>,
     /// Where the search for a free hub partition begins, so that none is starved.
@@ -89,6 +91,7 @@ impl EgressBatcher {
         Self {
             limits,
             route: Route::new(),
+            is_away_told: false,
             hub_partitions: Vec::new(),
             next_hub_partition: 0,
             in_flight: BTreeMap::new(),

@@ -104,6 +104,13 @@ fn batcher_words(report: egress_batcher::Report) -> (Urgency, String) {
             format!("{failure}: check the hub's name and the credentials; nothing is lost, it is tried again"),
         ),
         Report::RouteRestored => (Urgency::Normal, "the hub takes batches again".to_owned()),
+        Report::HubAway(failure) => (
+            Urgency::Alarm,
+            format!(
+                "the hub cannot be reached ({failure}): check its address and the network; events wait, and it is tried again"
+            ),
+        ),
+        Report::HubBack => (Urgency::Normal, "the hub is reached again".to_owned()),
         Report::DeadLetter { id, size_bytes } => {
             (Urgency::Alarm, format!("event {id} of {size_bytes} bytes is given up: the hub takes none so large"))
         }
