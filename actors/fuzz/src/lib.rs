@@ -10,6 +10,7 @@
 //! | `node_id.rs` | the parser of NodeIds | the text form reads back alike |
 //! | `mqtt_stream.rs` | the packet decoder | any split of the stream decodes alike |
 //! | `topic_filter.rs` | Topic Filters and Topic Names | matches as a recursive reference does |
+//! | `websocket.rs` | the server's side of a WebSocket | any split of the stream is heard alike; answers are bounded |
 //! | `connection.rs` | a whole mqtt-connection actor | its bounds hold, all is settled once, it ends in one Gone |
 //! | `record.rs` | the reader of records | its parts fill the record; it reads back alike |
 //! | `dataflow.rs` | a compiled flow | takes what any of its Topic Filters matches, and nothing else |
@@ -27,6 +28,7 @@ pub mod notifications;
 pub mod record;
 pub mod session_state;
 pub mod topic_filter;
+pub mod websocket;
 
 /// What can be fuzzed.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +40,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "notifications", run: notifications::run },
     Target { name: "session_state", run: session_state::run },
     Target { name: "node_id", run: node_id::run },
@@ -47,4 +49,5 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "connection", run: connection::run },
     Target { name: "record", run: record::run },
     Target { name: "dataflow", run: dataflow::run },
+    Target { name: "websocket", run: websocket::run },
 ];

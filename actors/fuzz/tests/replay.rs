@@ -34,7 +34,7 @@ macro_rules! replays {
     };
 }
 
-replays!(notifications, session_state, node_id, mqtt_stream, topic_filter, connection, record, dataflow);
+replays!(notifications, session_state, node_id, mqtt_stream, topic_filter, connection, record, dataflow, websocket);
 
 #[test]
 fn every_target_is_replayed() {

@@ -66,6 +66,12 @@ fn seeds(target: &str) -> Result<Vec<Vec<u8>>> {
         "topic_filter" => {
             texts(&["#\na/b", "a/+/c\na//c", "+/#\n$SYS/x", "$SYS/#\n$SYS", "$share/g/a\na", "a+\na", "/\n/"])
         }
+        "websocket" => Ok(vec![
+            b"\x00\x82\x85\x01\x02\x03\x04hello\x89\x82\0\0\0\0hi\x88\x82\0\0\0\0\x03\xe8".to_vec(),
+            b"\x06\x02\xfe\x00\x7e\0\0\0\0".iter().copied().chain([7; 126]).chain(*b"\x80\x80\0\0\0\0").collect(),
+            b"\x00\x82\xff\0\0\0\0\0\x01\0\0\0\0\0\0".to_vec(),
+            b"\x03GET /x HTTP/1.1\r\nHost: b\r\nOrigin: c\r\nUpgrade: websocket\r\n\r\n".to_vec(),
+        ]),
         "session_state" => Ok(vec![vec![0; 64], vec![1; 200]]),
         "dataflow" => Ok(vec![
             b"\x00\x00\x01\x01#\x00a/b".to_vec(),
