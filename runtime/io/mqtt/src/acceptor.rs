@@ -34,6 +34,9 @@ struct Listener {
     socket: CoreListener,
     /// Peers may wait: the kernel said so, and accepting has not found the queue empty since.
     acceptable: bool,
+    rate: Option<TokenBucket>,
+    /// It is not asked before; set when its rate ran out.
+    resume_at: Instant,
 }
 
 /// A connection that came.
@@ -48,8 +51,12 @@ pub(crate) struct Accepted {
 impl Acceptor {
     /// `connect_rate_max` is in connections a second, over all listeners; a second's worth may come at once.
     pub(crate) fn new(listeners: Vec<CoreListener>, connect_rate_max: Option<u32>) -> Self {
+        let listener = |socket: CoreListener| {
+            let rate = socket.connect_rate_max().map(TokenBucket::new);
+            Listener { socket, acceptable: true, rate, resume_at: Instant::ZERO }
+        };
         Self {
-            listeners: listeners.into_iter().map(|socket| Listener { socket, acceptable: true }).collect(),
+            listeners: listeners.into_iter().map(listener).collect(),
             first: 0,
             rate: connect_rate_max.map(TokenBucket::new),
             resume_at: Instant::ZERO,
@@ -69,19 +76,20 @@ impl Acceptor {
         }
     }
 
-    /// Whether [`Acceptor::accept`] may have a connection, at once or later.
-    fn has_acceptable(&self) -> bool {
-        self.listeners.iter().any(|listener| listener.acceptable)
+    /// When [`Acceptor::accept`] may have a connection; `None` while no peer waits.
+    fn acceptable_at(&self) -> Option<Instant> {
+        let waiting = self.listeners.iter().filter(|listener| listener.acceptable);
+        waiting.map(|listener| listener.resume_at.max(self.resume_at)).min()
     }
 
     /// Whether it is worth to call [`Acceptor::accept`].
     pub(crate) fn may_accept(&self, now: Instant) -> bool {
-        now >= self.resume_at && self.has_acceptable()
+        self.acceptable_at().is_some_and(|at| at <= now)
     }
 
     /// When a pause ends, where peers wait for that.
     pub(crate) fn next_timeout(&self, now: Instant) -> Option<Instant> {
-        (self.resume_at > now && self.has_acceptable()).then_some(self.resume_at)
+        self.acceptable_at().filter(|at| *at > now)
     }
 
     /// Closes the listeners; peers that wait are refused by the kernel.
@@ -99,13 +107,18 @@ impl Acceptor {
                 return None;
             }
             let count = self.listeners.len();
-            let index =
-                (self.first..self.first + count).map(|i| i % count).find(|index| self.listeners[*index].acceptable)?;
+            let may = |index: &usize| self.listeners[*index].acceptable && self.listeners[*index].resume_at <= now;
+            let index = (self.first..self.first + count).map(|i| i % count).find(may)?;
             let listener = &mut self.listeners[index];
+            if let Some(resume_at) = listener.rate.as_ref().and_then(|rate| rate.empty_until(now)) {
+                listener.resume_at = resume_at;
+                self.rate_pause_count += 1;
+                continue;
+            }
             match listener.socket.socket().accept() {
                 Ok((socket, peer)) => {
                     self.first = index + 1;
-                    if let Some(rate) = &mut self.rate {
+                    for rate in self.rate.iter_mut().chain(&mut listener.rate) {
                         rate.take(now);
                     }
                     return Some(Accepted { socket, peer, listener: index });
@@ -164,6 +177,29 @@ impl TokenBucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bind::{ListenerConfig, bind};
+
+    #[test]
+    fn a_listener_at_its_rate_pauses_and_the_others_go_on() {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let slow = bind(&ListenerConfig { connect_rate_max: Some(1), ..ListenerConfig::new(loopback) }).unwrap();
+        let free = bind(&ListenerConfig::new(loopback)).unwrap();
+        let peers: Vec<TcpStream> = [&slow, &slow, &free, &free]
+            .into_iter()
+            .map(|listener| TcpStream::connect(listener.address()).unwrap())
+            .collect();
+        let mut acceptor = Acceptor::new(slow.into_cores().into_iter().chain(free.into_cores()).collect(), None);
+        let mut accepted_at = |now| {
+            let mut listeners: Vec<usize> = std::iter::from_fn(|| acceptor.accept(now)).map(|it| it.listener).collect();
+            listeners.sort_unstable();
+            (listeners, acceptor.next_timeout(now), acceptor.may_accept(now))
+        };
+        let now = Instant::from_millis(10_000);
+        let second = now + Duration::from_secs(1);
+        assert_eq!(accepted_at(now), (vec![0, 1, 1], Some(second), false));
+        assert_eq!(accepted_at(second).0, [0]);
+        drop(peers);
+    }
 
     #[test]
     fn a_token_bucket_gives_a_second_s_worth_at_once_and_then_its_rate() {

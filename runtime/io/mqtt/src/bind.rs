@@ -40,6 +40,9 @@ pub struct ListenerConfig {
     /// Connections that may wait to be accepted, for each core; the kernel's `net.core.somaxconn` bounds it too. Past it a
     /// peer's connect is delayed and then fails.
     pub backlog: u32,
+    /// Connections that each core accepts of this listener in a second, with a second's worth at once; past it the others of the core
+    /// go on, and peers wait in this listener's backlog. `None`: no limit of its own.
+    pub connect_rate_max: Option<u32>,
     /// What stands between TCP and MQTT.
     pub layers: ListenerLayers,
 }
@@ -47,7 +50,8 @@ pub struct ListenerConfig {
 impl ListenerConfig {
     /// Listens on `address` for one core, with a backlog of 1024, number 0 and plain TCP.
     pub fn new(address: SocketAddr) -> Self {
-        Self { number: 0, address, core_count: 1, backlog: 1_024, layers: ListenerLayers::default() }
+        let layers = ListenerLayers::default();
+        Self { number: 0, address, core_count: 1, backlog: 1_024, connect_rate_max: None, layers }
     }
 }
 
@@ -88,6 +92,7 @@ pub enum BindError {
 #[derive(Debug)]
 pub struct BoundListener {
     number: u16,
+    connect_rate_max: Option<u32>,
     layers: ListenerLayers,
     address: SocketAddr,
     sockets: Vec<Socket>,
@@ -97,6 +102,7 @@ pub struct BoundListener {
 #[derive(Debug)]
 pub struct CoreListener {
     number: u16,
+    connect_rate_max: Option<u32>,
     layers: ListenerLayers,
     address: SocketAddr,
     socket: TcpListener,
@@ -134,7 +140,8 @@ pub fn bind(listener: &ListenerConfig) -> Result<BoundListener, BindError> {
     for socket in &sockets {
         socket.listen(backlog).map_err(failed)?;
     }
-    Ok(BoundListener { number: listener.number, layers: listener.layers.clone(), address, sockets })
+    let ListenerConfig { number, connect_rate_max, ref layers, .. } = *listener;
+    Ok(BoundListener { number, connect_rate_max, layers: layers.clone(), address, sockets })
 }
 
 impl BoundListener {
@@ -145,8 +152,14 @@ impl BoundListener {
 
     /// One part for each core, to be moved there.
     pub fn into_cores(self) -> Vec<CoreListener> {
-        let Self { number, layers, address, sockets } = self;
-        let part = |socket: Socket| CoreListener { number, layers: layers.clone(), address, socket: socket.into() };
+        let Self { number, connect_rate_max, layers, address, sockets } = self;
+        let part = |socket: Socket| CoreListener {
+            number,
+            connect_rate_max,
+            layers: layers.clone(),
+            address,
+            socket: socket.into(),
+        };
         sockets.into_iter().map(part).collect()
     }
 }
@@ -160,6 +173,10 @@ impl CoreListener {
     /// Its number among the site's listeners.
     pub fn number(&self) -> u16 {
         self.number
+    }
+
+    pub(crate) fn connect_rate_max(&self) -> Option<u32> {
+        self.connect_rate_max
     }
 
     pub(crate) fn layers(&self) -> &ListenerLayers {

@@ -209,6 +209,16 @@ impl Frontend {
         }
     }
 
+    /// Cuts a connection at once, whatever is left to write; [`Event::SocketClosed`] follows. Returns whether it stood.
+    pub fn cut(&mut self, address: ConnectionAddress) -> bool {
+        let connection = self.slots.get_mut(address.slot, address.generation);
+        let stood = connection.is_some_and(|connection| connection.phase != Phase::Closed);
+        if stood {
+            self.end(address.slot);
+        }
+        stood
+    }
+
     /// Writes what was given since the last call, each connection's in one system call as far as 64 pieces and the
     /// kernel's buffer go. Call it at the end of a turn. Returns whether [`Frontend::poll_events`] has something new to tell.
     pub fn flush(&mut self, now: Instant) -> bool {
