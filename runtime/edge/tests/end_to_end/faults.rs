@@ -3,13 +3,14 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::plant::{
     Folder, Hub, Plant, SiteText, assert_complete, drop_connections, each_has, millicore, millicore_with, read_events,
 };
-use crate::process::free_port;
+use crate::process::{PATIENCE, free_port};
 
 fn site<'a>(folder: &'a Folder, opcua: &'a str, amqp: &'a str) -> SiteText<'a> {
     SiteText {
@@ -58,10 +59,15 @@ fn a_server_that_is_away_at_the_start_is_found_when_it_comes() {
     let (hub, folder) = (Hub::start(), Folder::new());
     let endpoint = format!("opc.tcp://127.0.0.1:{port}/");
     let process = millicore(&folder, &site(&folder, &endpoint, &hub.amqp).write());
+    let deadline = Instant::now() + PATIENCE;
+    while !folder.log().contains("next attempt in") {
+        assert!(Instant::now() < deadline, "{}", folder.log());
+        // It says nothing there: a wait that ends with the process.
+        let _nothing = process.line_within(Duration::from_millis(50));
+    }
     let plant = Plant::start_at(&format!("127.0.0.1:{port}"), 2, 5, &[]);
     let found = read_events(&hub, |found| each_has(found, 10, 4));
     assert_complete(&found, 10);
-    assert!(folder.log().contains("next attempt in"), "{}", folder.log());
     drop(plant);
     assert!(process.terminate().success(), "{}", folder.log());
 }
