@@ -15,7 +15,7 @@ use rkyv::rancor::Failure;
 use crate::record_header::{
     ArchivedRecordHeader, FRAME_BYTES, HEADER_BYTES, MAGIC, MESSAGE_EXPIRY_NEVER, RECORD_PREFIX_BYTES, RECORD_VERSION,
 };
-use crate::{Instant, QoS, UtcTime};
+use crate::{Instant, PublicationArena, PublicationDraft, QoS, UtcTime};
 
 /// Why bytes are not a record. The log that held them is damaged there, or of another version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -158,6 +158,25 @@ impl Publication {
         Self { frame: Bytes::copy_from_slice(&self.frame) }
     }
 
+    /// A copy that was received at another time, for a message that waited to be published (a Will, MQTT 5.0 §3.1.3.2.2).
+    #[must_use]
+    pub fn received_again(&self, received_at: Instant, received_utc: UtcTime) -> Self {
+        let topic_name = self.topic_name_str();
+        let draft = PublicationDraft {
+            topic_name,
+            properties: self.properties(),
+            qos: self.qos(),
+            retain: self.retain(),
+            message_expiry_s: self.header().message_expiry_s.to_native(),
+            received_at,
+            received_utc,
+        };
+        let mut arena = PublicationArena::new(self.size_bytes());
+        let mut builder = arena.begin(&draft);
+        builder.put(self.payload());
+        builder.finish(self.points_count())
+    }
+
     fn header(&self) -> &ArchivedRecordHeader {
         archived(&self.frame).expect("checked when the record was made")
     }
@@ -230,7 +249,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{PublicationArena, PublicationDraft};
 
     fn publication() -> Publication {
         let mut arena = PublicationArena::new(4_096);
@@ -246,6 +264,20 @@ mod tests {
         let mut builder = arena.begin(&draft);
         builder.put(b"21.5");
         builder.finish(1)
+    }
+
+    #[test]
+    fn a_record_that_was_received_again_differs_in_its_dates_alone() {
+        let before = publication();
+        let again = before.received_again(Instant::from_millis(9_500), UtcTime::from_ticks(43));
+        assert_eq!((again.received_at(), again.received_utc()), (Instant::from_millis(9_500), UtcTime::from_ticks(43)));
+        assert_eq!(again.message_expiry_remaining_s(Instant::from_millis(9_500)), Some(10));
+        assert_eq!(
+            (again.topic_name(), again.properties(), again.payload()),
+            (before.topic_name(), before.properties(), before.payload())
+        );
+        assert_eq!((again.qos(), again.retain(), again.points_count()), (before.qos(), before.retain(), 1));
+        assert_eq!(Publication::from_bytes(again.as_bytes().clone()), Ok(again));
     }
 
     #[test]
