@@ -58,5 +58,5 @@ pub use record_header::{MESSAGE_EXPIRY_NEVER, QoS, RECORD_PREFIX_BYTES, RECORD_V
 pub use session::{
     AttachRequest, DeliveryStage, ParkedDelivery, SESSION_EXPIRY_NEVER, SessionId, SessionState, SessionWill, WillFate,
 };
-pub use subscription::{RetainHandling, SubscribeResult, SubscribeToken, SubscriptionRequest};
+pub use subscription::{RetainHandling, SubscribeResult, SubscribeToken, SubscriptionName, SubscriptionRequest};
 pub use time::{Instant, UtcTime};

@@ -37,6 +37,15 @@ pub struct SubscriptionRequest {
     pub subscription_identifier: Option<u32>,
 }
 
+/// What a Subscription is known by (MQTT 5.0 §4.8.2).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubscriptionName {
+    /// The `ShareName` of a Shared Subscription.
+    pub share_name: Option<Box<str>>,
+    /// The Topic Filter, without `$share/{ShareName}/`.
+    pub topic_filter: Box<str>,
+}
+
 /// What one partition did with one [`SubscriptionRequest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubscribeResult {

@@ -17,8 +17,10 @@
 //! | `delivering.rs`, `delivery_window.rs` | records to the client, within its window, and credit for more |
 //! | `ending.rs` | every way to end, and the Will Message |
 
+mod access;
 mod config;
 mod connecting;
+mod credentials;
 mod delivering;
 mod delivery_window;
 mod effect;
@@ -32,7 +34,9 @@ mod state;
 mod step;
 mod subscribing;
 
+pub use access::{AccessRules, Principal};
 pub use config::{Authentication, ConnectionConfig};
+pub use credentials::{AuthenticationStep, Credentials, PeerCertificate};
 pub use effect::{Effect, EndReason};
 pub use message::Message;
 pub use state::Connection;
