@@ -20,20 +20,25 @@ impl Actor for BrokerPartition {
             Message::Publish { publisher, token, publications, acknowledge } => {
                 self.handle_publish(publisher, token, publications, acknowledge);
             }
-            Message::Attach { connection, client_identifier } => {
-                self.handle_attach(connection, client_identifier, effects);
+            Message::Attach { connection, request } => {
+                self.handle_attach(connection, request.client_identifier, effects);
             }
-            Message::Subscribe { connection, token, subscriptions } => {
+            Message::Subscribe { session: _, connection, token, subscriptions } => {
                 self.handle_subscribe(connection, token, subscriptions, now, effects);
             }
-            Message::Unsubscribe { connection, token, topic_filters } => {
+            Message::Unsubscribe { session: _, connection, token, topic_filters } => {
+                let topic_filters: Vec<_> = topic_filters.into_iter().map(|name| name.topic_filter).collect();
                 self.handle_unsubscribe(connection, token, &topic_filters, effects);
             }
-            Message::SubscriberCredit { connection, credit } => self.handle_subscriber_credit(connection, credit),
-            Message::DeliveriesSettled { connection, numbers, outcome } => {
+            Message::SubscriberCredit { session: _, connection, credit } => {
+                self.handle_subscriber_credit(connection, credit);
+            }
+            Message::DeliveriesSettled { session: _, connection, numbers, outcome } => {
                 self.handle_deliveries_settled(connection, &numbers, outcome);
             }
-            Message::Detach { connection } => self.handle_detach(connection),
+            Message::Detach { connection, .. } | Message::Lost { connection } => self.handle_detach(connection),
+            Message::Suspend { connection, .. } => effects.push(Effect::Suspended { connection }),
+            Message::Resume { .. } | Message::Park { .. } | Message::EndSession { .. } => {}
             Message::FlowCredit { flow, credit } => self.handle_flow_credit(flow, credit),
             Message::FlowSettled { flow, epoch, offsets, outcome } => {
                 self.handle_flow_settled(flow, epoch, &offsets, outcome);

@@ -32,7 +32,7 @@ impl BrokerPartition {
         let bytes = publications.iter().map(|publication| publication.size_bytes() as u64).sum();
         let mut batch =
             Batch { publisher, token, acknowledge, refusal: None, publications, first: contract::Offset(0), bytes };
-        if let Publisher::Connection(_) = publisher {
+        if let Publisher::Connection(_) | Publisher::Will(_) = publisher {
             self.judge(&mut batch);
         }
         self.intake.push(batch);

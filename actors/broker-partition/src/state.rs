@@ -21,6 +21,8 @@ use crate::subscription_index::{SubscriptionEntry, SubscriptionIndex};
 pub struct PartitionConfig {
     /// Which one it is.
     pub partition: PartitionIndex,
+    /// How many there are; a Will goes to the one that owns its topic.
+    pub partitions_count: u16,
     /// The life of its log.
     pub epoch: Epoch,
     /// The dataflows that take records of it, at most [`PartitionConfig::FLOWS_COUNT_MAX`], each once.
@@ -149,7 +151,7 @@ impl BrokerPartition {
     /// # Panics
     /// When a flow is named twice, or there are more than [`PartitionConfig::FLOWS_COUNT_MAX`].
     pub fn new(config: PartitionConfig) -> Self {
-        let PartitionConfig { partition, epoch, mut flows, limits } = config;
+        let PartitionConfig { partition, partitions_count: _, epoch, mut flows, limits } = config;
         assert!(flows.len() <= PartitionConfig::FLOWS_COUNT_MAX, "a plan bounds its flows");
         flows.sort_by_key(|source| source.flow);
         assert!(flows.windows(2).all(|pair| pair[0].flow < pair[1].flow), "each flow is named once");

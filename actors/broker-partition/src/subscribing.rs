@@ -36,7 +36,8 @@ impl BrokerPartition {
                 }
             }
         }
-        effects.push(Effect::Attached { connection, session_present: false });
+        let session = contract::SessionId { home: self.partition, number: 0 };
+        effects.push(Effect::Attached { connection, session, state: None });
     }
 
     pub(crate) fn handle_subscribe(

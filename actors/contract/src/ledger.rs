@@ -149,6 +149,6 @@ mod tests {
         for (count, reason) in (1..).zip(DropReason::ALL) {
             ledger.drop_records(reason, count);
         }
-        assert_eq!(ledger.dropped, [1, 2, 3, 4, 5]);
+        assert_eq!(ledger.dropped, [1, 2, 3, 4, 5, 6]);
     }
 }
