@@ -2,13 +2,12 @@
 
 use std::ops::Range;
 
+use access::Credentials;
 use bytes::Bytes;
 use contract::{
     AttachRequest, Credit, DeliveryNumber, DeliveryOutcome, PartitionIndex, Publication, PublishToken, SessionId,
     SessionState, SubscribeToken, SubscriptionName, SubscriptionRequest, WillFate,
 };
-
-use crate::Credentials;
 
 /// All that an mqtt-connection actor may ask of the runtime.
 ///
@@ -28,7 +27,12 @@ pub enum Effect {
     /// To who knows the clients: who is this? Pushed only where [`crate::Authentication::Required`] holds, one at a time. Answered
     /// by [`crate::Message::Authenticated`] or [`crate::Message::AuthenticationContinues`]; an answer that comes after the end
     /// is ignored.
-    Authenticate(Box<Credentials>),
+    Authenticate {
+        /// Which step of the exchange it is.
+        step: AuthenticationStep,
+        /// What the client says about itself; the shell adds what the transport knows.
+        credentials: Box<Credentials>,
+    },
     /// To the home partition of this Client Identifier. Answered by [`crate::Message::Attached`], [`crate::Message::AttachRefused`]
     /// or [`crate::Message::TakenOver`], by exactly one of them, and the connection does not go before.
     Attach {
@@ -121,6 +125,17 @@ pub enum Effect {
     Ended(EndReason),
     /// To the runtime, the last effect: the slot may be used again.
     Gone,
+}
+
+/// When authentication happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthenticationStep {
+    /// CONNECT: the first word.
+    Connect,
+    /// AUTH 0x18: what the client answers to [`crate::Message::AuthenticationContinues`] (MQTT-4.12.0-3).
+    Continue,
+    /// AUTH 0x19: the first word of an authentication over the standing connection (MQTT 5.0 §4.12.1).
+    Reauthenticate,
 }
 
 /// Why a connection ended, for counters and logs.

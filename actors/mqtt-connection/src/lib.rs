@@ -17,27 +17,28 @@
 //! | `delivering.rs`, `delivery_window.rs` | records to the client, within its window, and credit for more |
 //! | `ending.rs` | every way to end, and the Will Message |
 
-mod access;
 mod config;
 mod connecting;
-mod credentials;
 mod delivering;
 mod delivery_window;
 mod effect;
 mod ending;
+mod enhanced;
 mod handle;
 mod message;
+mod parking;
 mod publish_window;
 mod publishing;
 mod reading;
+mod receipts;
+mod session_hold;
 mod state;
 mod step;
 mod subscribing;
+mod topic_aliases;
 
-pub use access::{AccessRules, Principal};
-pub use config::{Authentication, ConnectionConfig};
-pub use credentials::{AuthenticationStep, Credentials, PeerCertificate};
-pub use effect::{Effect, EndReason};
+pub use config::{Authentication, ConnectionConfig, DeniedPublishV3};
+pub use effect::{AuthenticationStep, Effect, EndReason};
 pub use message::Message;
 pub use state::Connection;
 pub use step::EFFECTS_COUNT_MAX;

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
+use access::{AccessRules, Principal};
 use bytes::Bytes;
 use contract::{
     Delivery, PartitionIndex, PublishToken, Refusal, SessionId, SessionState, SubscribeResult, SubscribeToken,
 };
 use mqtt::ReasonCode;
-
-use crate::{AccessRules, Principal};
 
 /// All that may arrive at an mqtt-connection actor: from its socket's shell, and from partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use contract::{Actor, Credit, Delivery, DeliveryNumber, DeliveryOutcome, PartitionIndex, QoS};
 use mqtt_connection::{ConnectionConfig, Effect, Message};
 
-use crate::support::{Harness, connect_v5, delivery, puback, record, written};
+use crate::support::{Harness, SESSION, attached, connect_v5, delivery, puback, record, written};
 
 const P0: PartitionIndex = PartitionIndex(0);
 
@@ -14,7 +14,12 @@ fn deliver(harness: &mut Harness, deliveries: Vec<Delivery>) -> Vec<Effect> {
 }
 
 fn settled(from: u64, to: u64, outcome: DeliveryOutcome) -> Effect {
-    Effect::DeliveriesSettled { partition: P0, numbers: vec![DeliveryNumber(from)..DeliveryNumber(to)], outcome }
+    Effect::DeliveriesSettled {
+        partition: P0,
+        session: SESSION,
+        numbers: vec![DeliveryNumber(from)..DeliveryNumber(to)],
+        outcome,
+    }
 }
 
 fn subscriber(version: u8, config: ConnectionConfig) -> Harness {
@@ -71,7 +76,7 @@ fn no_more_are_in_flight_than_the_clients_receive_maximum() {
     // MQTT-3.3.4-9.
     let mut harness = Harness::new(ConnectionConfig::default());
     harness.receive(&connect_v5("c", 10, &[0x21, 0x00, 0x02]));
-    harness.message(Message::Attached { session_present: false });
+    harness.message(attached());
     harness.subscribe("#", 1, 5, 1);
     let publication = record("a", &[], b"x", None);
     let effects = deliver(&mut harness, (0..5).map(|n| delivery(n, QoS::AtLeastOnce, &publication)).collect());
@@ -87,7 +92,7 @@ fn no_more_are_in_flight_than_the_clients_receive_maximum() {
 fn what_the_client_cannot_take_or_came_too_late_is_given_up() {
     let mut harness = Harness::new(ConnectionConfig::default());
     harness.receive(&connect_v5("c", 10, &[0x27, 0, 0, 0, 50]));
-    harness.message(Message::Attached { session_present: false });
+    harness.message(attached());
     harness.subscribe("#", 1, 5, 1);
     let large = record("a", &[], &[7; 50], None);
     let late = record("a", &[], b"x", Some(5));
@@ -150,10 +155,10 @@ fn credit_comes_back_in_halves_of_a_share() {
     let size = publication.size_bytes() as u64;
     let one = |n| vec![delivery(n, QoS::AtMostOnce, &publication)];
     let effects = deliver(&mut harness, one(0));
-    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Credit { .. })));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::SubscriberCredit { .. })));
     let effects = deliver(&mut harness, one(1));
     let credit = Credit { count: 2, bytes: 2 * size };
-    assert!(effects.contains(&Effect::Credit { partition: P0, credit }), "{effects:?}");
+    assert!(effects.contains(&Effect::SubscriberCredit { partition: P0, session: SESSION, credit }), "{effects:?}");
 }
 
 #[test]

@@ -6,10 +6,28 @@ use std::time::Duration;
 use bytes::Bytes;
 use contract::{
     Actor, ConnectionAddress, CoreIndex, Delivery, DeliveryNumber, Effects, Instant, MESSAGE_EXPIRY_NEVER,
-    PartitionIndex, Publication, PublicationArena, PublicationDraft, PublishToken, QoS, SubscribeResult,
-    SubscribeToken, UtcTime,
+    PartitionIndex, Publication, PublicationArena, PublicationDraft, PublishToken, QoS, SessionId, SessionState,
+    SubscribeResult, SubscribeToken, UtcTime, WillFate,
 };
 use mqtt_connection::{Connection, ConnectionConfig, EFFECTS_COUNT_MAX, Effect, Message};
+
+/// The session of the client.
+pub(crate) const SESSION: SessionId = SessionId { home: PartitionIndex(0), number: 7 };
+
+/// The home partition gives a new session.
+pub(crate) fn attached() -> Message {
+    Message::Attached { session: SESSION, state: None }
+}
+
+/// The home partition gives a session that left `state`.
+pub(crate) fn attached_with(state: SessionState) -> Message {
+    Message::Attached { session: SESSION, state: Some(Box::new(state)) }
+}
+
+/// The session ends.
+pub(crate) fn detach(will: WillFate) -> Effect {
+    Effect::Detach { session: SESSION, will }
+}
 
 /// A connection under test.
 pub(crate) struct Harness {
@@ -30,7 +48,7 @@ impl Harness {
     pub(crate) fn connected_v5(config: ConnectionConfig) -> Self {
         let mut harness = Self::new(config);
         harness.receive(&connect_v5("c", 10, &[]));
-        harness.message(Message::Attached { session_present: false });
+        harness.message(attached());
         harness
     }
 
@@ -38,7 +56,7 @@ impl Harness {
     pub(crate) fn connected_v311(config: ConnectionConfig) -> Self {
         let mut harness = Self::new(config);
         harness.receive(&connect_v311("c", 10));
-        harness.message(Message::Attached { session_present: false });
+        harness.message(attached());
         harness
     }
 
