@@ -35,6 +35,8 @@ pub(crate) struct Scenario {
     /// What comes before the window.
     #[serde(default)]
     pub(crate) warm_up: WarmUp,
+    /// What goes wrong inside the window, if anything.
+    pub(crate) fault: Option<FaultSettings>,
 }
 
 /// `[site]`.
@@ -90,6 +92,16 @@ pub(crate) struct WarmUp {
     pub(crate) seconds: u64,
     /// Seconds within which all subscriptions must be made and the first event be at the hub; 1 to 600.
     pub(crate) timeout_seconds: u64,
+}
+
+/// `[fault]`: the hub goes away. Its standing connections are cut at the next event, and no new one is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FaultSettings {
+    /// Seconds from the window's start until the hub goes away; 1 to 3,600.
+    pub(crate) hub_away_at_s: u64,
+    /// For how many seconds; 1 to 3,600.
+    pub(crate) hub_away_s: u64,
 }
 
 impl Default for ProfileSettings {
@@ -164,6 +176,10 @@ impl Scenario {
         ensure!((1..=600).contains(&scenario.reader.drain_seconds), "reader.drain_seconds is outside 1 to 600");
         ensure!(scenario.warm_up.seconds <= 600, "warm_up.seconds is outside 0 to 600");
         ensure!((1..=600).contains(&scenario.warm_up.timeout_seconds), "warm_up.timeout_seconds is outside 1 to 600");
+        if let Some(fault) = scenario.fault {
+            ensure!((1..=3_600).contains(&fault.hub_away_at_s), "fault.hub_away_at_s is outside 1 to 3600");
+            ensure!((1..=3_600).contains(&fault.hub_away_s), "fault.hub_away_s is outside 1 to 3600");
+        }
         Ok(scenario)
     }
 
@@ -214,6 +230,15 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_outage_is_1b_with_a_hub_that_goes_away() {
+        let (outage, _) = Scenario::load("1b-hub-away", &shipped()).unwrap();
+        let (one_b, _) = Scenario::load("1b", &shipped()).unwrap();
+        assert_eq!(outage.fault, Some(FaultSettings { hub_away_at_s: 10, hub_away_s: 60 }));
+        assert_eq!((outage.plant, outage.site, outage.profile), (one_b.plant, one_b.site, one_b.profile));
+        assert_eq!(one_b.fault, None);
+    }
+
+    #[test]
     fn cases_without_a_pipeline_are_refused_with_the_reason() {
         for case in ["2b", "2u", "broker"] {
             let refusal = Scenario::load(case, &shipped()).unwrap_err().to_string();
@@ -234,6 +259,8 @@ mod tests {
             ("[plant]\nassets = 0\n", "assets"),
             ("[reader]\nhub_partitions = 0\n", "hub_partitions"),
             ("[warm_up]\nseconds = 601\n", "seconds"),
+            ("[fault]\nhub_away_at_s = 5\n", "hub_away_s"),
+            ("[fault]\nhub_away_at_s = 5\nhub_away_s = 0\n", "hub_away_s"),
         ] {
             let error = format!("{:#}", Scenario::parse(&format!("{SMALL}{addition}")).unwrap_err());
             assert!(error.contains(word), "{error}");

@@ -16,16 +16,16 @@ const ANSWER_BYTES_MAX: u64 = 256 << 20;
 /// How long an answer may take: a truth file of an hour is written meanwhile.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Asks the plant; `{"ok":false}` becomes an error.
+/// Asks the plant or the hub at its control port; `{"ok":false}` becomes an error.
 ///
 /// # Errors
-/// If the plant does not answer, or refuses.
-pub(crate) fn ask_plant(address: &str, request: &Value) -> anyhow::Result<Value> {
-    let stream = TcpStream::connect(address).with_context(|| format!("no plant answers at {address}"))?;
+/// If it does not answer, or refuses.
+pub(crate) fn ask_simulator(address: &str, request: &Value) -> anyhow::Result<Value> {
+    let stream = TcpStream::connect(address).with_context(|| format!("no simulator answers at {address}"))?;
     stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
     let answer = exchange(stream, request)?;
     if answer["ok"] != true {
-        bail!("the plant refuses {request}: {}", answer["error"]);
+        bail!("the simulator refuses {request}: {}", answer["error"]);
     }
     Ok(answer)
 }
@@ -73,13 +73,13 @@ mod tests {
     #[test]
     fn an_answer_is_passed_on_and_a_refusal_is_an_error() {
         let (address, thread) = serve("{\"ok\":true,\"tags\":3}\n");
-        assert_eq!(ask_plant(&address, &json!({ "cmd": "stats" })).unwrap()["tags"], 3);
+        assert_eq!(ask_simulator(&address, &json!({ "cmd": "stats" })).unwrap()["tags"], 3);
         assert_eq!(thread.join().unwrap(), "{\"cmd\":\"stats\"}\n");
         let (address, _thread) = serve("{\"ok\":false,\"error\":\"no front\"}\n");
-        let error = ask_plant(&address, &json!({})).unwrap_err();
+        let error = ask_simulator(&address, &json!({})).unwrap_err();
         assert!(error.to_string().contains("no front"), "{error}");
         let (address, _thread) = serve("");
-        assert!(ask_plant(&address, &json!({})).is_err());
+        assert!(ask_simulator(&address, &json!({})).is_err());
     }
 
     #[test]

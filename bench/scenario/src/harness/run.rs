@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use super::calibration::Calibration;
-use super::conversation::{ask_pipeline, ask_plant};
+use super::conversation::{ask_pipeline, ask_simulator};
 use super::interrupt::Interrupt;
 use super::kernel::{cgroup_peak_mib, millicores, thread_ticks};
 use super::process::{Process, Start};
@@ -15,7 +15,7 @@ use super::site::{Addresses, HUB, LOCAL_KEY, LOCAL_KEY_NAME, site_text};
 use super::snapshot::Between;
 use super::window::{Measured, measure, window_after};
 use crate::reader::{ReaderResult, Rule, Totals};
-use crate::scenario::Scenario;
+use crate::scenario::{FaultSettings, Scenario};
 
 /// How long a simulator may take to say that it is ready.
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -73,6 +73,7 @@ struct Stage {
     hub: Process,
     reader: Process,
     plant_control: String,
+    hub_control: String,
     socket: PathBuf,
     folder: tempfile::TempDir,
 }
@@ -92,8 +93,14 @@ pub(crate) fn run_once(settings: &RunSettings, interrupt: &Interrupt) -> anyhow:
     interrupt.pause_until(begin)?;
     let snapshot_before = ask_pipeline(&stage.socket).unwrap_or_default();
     let threads_before = thread_ticks(stage.pipeline.pid());
-    let Stage { pipeline, plant, hub, reader, .. } = &mut stage;
-    let measured = measure(window, settings.seconds, &mut [pipeline, plant, hub, reader], interrupt, newest_totals)?;
+    let Stage { pipeline, plant, hub, reader, hub_control, .. } = &mut stage;
+    let processes = &mut [pipeline, plant, hub, reader];
+    let fault = settings.scenario.fault;
+    let second_begins = |second| match fault {
+        Some(fault) if fault.hub_away_at_s == second => send_hub_away(hub_control, fault),
+        Some(_) | None => Ok(()),
+    };
+    let measured = measure(window, settings.seconds, processes, interrupt, newest_totals, second_begins)?;
     let snapshot = ask_pipeline(&stage.socket).unwrap_or_default();
     let mut between = Between::new(&snapshot_before, &snapshot, measured.seconds);
     if between.cpu_by_actor.is_empty() {
@@ -103,7 +110,7 @@ pub(crate) fn run_once(settings: &RunSettings, interrupt: &Interrupt) -> anyhow:
 
     let result = stage.account(settings, &measured, interrupt)?;
     let rule = settings.scenario.site.conflate;
-    let mut failures = result.judgement.failures(rule, settings.scenario.is_step_mean_two());
+    let mut failures = result.judgement.failures(rule, settings.scenario.is_step_mean_two(), fault.is_some());
     let mut notes = stage.notes(&result)?;
     stage.end(&mut failures, &mut notes);
     let after = Calibration::take()?;
@@ -132,6 +139,7 @@ impl Stage {
         let hub_ready = hub.wait_for("ready", READY_TIMEOUT, interrupt, |_| {})?;
         let plant_ready = plant.wait_for("ready", READY_TIMEOUT, interrupt, |_| {})?;
         let amqp = hub_ready["amqp"].as_str().context("the hub names no AMQP address")?;
+        let hub_control = hub_ready["control"].as_str().context("the hub names no control port")?.to_owned();
         let plant_control = plant_ready["control"].as_str().context("the plant names no control port")?.to_owned();
         let endpoints: Vec<String> =
             serde_json::from_value(plant_ready["endpoints"].clone()).context("the plant names no endpoints")?;
@@ -152,7 +160,7 @@ impl Stage {
         let arguments = pipeline_arguments(settings, &site);
         let log = folder.path().join("millicore.log");
         let pipeline = Process::start(Start { name: "millicore", program: &program, arguments, log, speaks: false })?;
-        Ok(Self { pipeline, plant, hub, reader, plant_control, socket, folder })
+        Ok(Self { pipeline, plant, hub, reader, plant_control, hub_control, socket, folder })
     }
 
     fn check(&mut self) -> anyhow::Result<()> {
@@ -168,7 +176,7 @@ impl Stage {
         let mut events = 0;
         loop {
             self.check()?;
-            let stats = ask_plant(&self.plant_control, &json!({ "cmd": "stats" }))?;
+            let stats = ask_simulator(&self.plant_control, &json!({ "cmd": "stats" }))?;
             let (items, tags) = (monitored_items(&stats), stats["stats"]["tags"].as_u64().unwrap_or(u64::MAX));
             events = newest_totals(&mut self.reader).map_or(events, |totals| totals.events);
             if items >= tags && events > 0 {
@@ -194,9 +202,9 @@ impl Stage {
         let interval = Duration::from_millis(settings.scenario.site.publishing_interval_ms.into());
         interrupt.pause_until(Instant::now() + interval + LOOK)?;
         // A point that is made after the record is written would look as if nobody had made it.
-        ask_plant(&self.plant_control, &json!({ "cmd": "pause" }))?;
+        ask_simulator(&self.plant_control, &json!({ "cmd": "pause" }))?;
         let truth = self.folder.path().join("truth.jsonl");
-        ask_plant(&self.plant_control, &json!({ "cmd": "truth", "file": truth }))?;
+        ask_simulator(&self.plant_control, &json!({ "cmd": "truth", "file": truth }))?;
         self.reader.tell(&json!({ "cmd": "finish", "truth": truth, "window": measured.window }))?;
         let timeout = RESULT_TIMEOUT + Duration::from_secs(settings.scenario.reader.drain_seconds);
         let result = self.reader.wait_for("result", timeout, interrupt, |_| {})?;
@@ -204,7 +212,7 @@ impl Stage {
     }
 
     fn notes(&self, result: &ReaderResult) -> anyhow::Result<Vec<String>> {
-        let stats = ask_plant(&self.plant_control, &json!({ "cmd": "stats" }))?;
+        let stats = ask_simulator(&self.plant_control, &json!({ "cmd": "stats" }))?;
         let skipped = stats["stats"]["cycles_skipped"].as_u64().unwrap_or(0);
         let notes = [
             (skipped, "cycles were skipped by the plant: the machine was too busy for it"),
@@ -225,6 +233,13 @@ impl Stage {
             }
         }
     }
+}
+
+/// Lets no new connection in, and cuts that of the next event; the reader's brings none and stands.
+fn send_hub_away(control: &str, fault: FaultSettings) -> anyhow::Result<()> {
+    ask_simulator(control, &json!({ "cmd": "refuse", "ms": fault.hub_away_s * 1_000 }))?;
+    ask_simulator(control, &json!({ "cmd": "fault", "kind": "disconnect", "count": 1 }))?;
+    Ok(())
 }
 
 /// The last totals among what the reader has said.

@@ -77,7 +77,7 @@ pub(crate) fn window_after(lead: Duration, seconds: u64) -> Window {
 }
 
 /// Measures `seconds`, a sample each. `processes` holds the pipeline first, then the simulators and the reader last;
-/// `totals` gives what the reader got so far.
+/// `totals` gives what the reader got so far; `second_begins` is called with the number of each second, from 0.
 ///
 /// # Errors
 /// If a process dies or somebody wants to leave.
@@ -87,6 +87,7 @@ pub(crate) fn measure(
     processes: &mut [&mut Process],
     interrupt: &Interrupt,
     mut totals: impl FnMut(&mut Process) -> Option<Totals>,
+    mut second_begins: impl FnMut(u64) -> anyhow::Result<()>,
 ) -> anyhow::Result<Measured> {
     let ticks_per_s = rustix::param::clock_ticks_per_second();
     let started = Instant::now();
@@ -95,6 +96,7 @@ pub(crate) fn measure(
     let mut memory_kib_max = 0;
     let mut last = (0.0, before.processes[0].1, 0_u64);
     for second in 1..=seconds {
+        second_begins(second - 1)?;
         interrupt.pause_until(started + Duration::from_secs(second))?;
         for process in processes.iter_mut() {
             process.check()?;
@@ -171,8 +173,14 @@ mod tests {
             Some(Totals { points, ..Totals::default() })
         };
         let window = window_after(Duration::ZERO, 2);
-        let measured = measure(window, 2, &mut [&mut pipeline, &mut reader], &Interrupt::never(), totals).unwrap();
-        assert_eq!(measured.series.len(), 2);
+        let mut begun = Vec::new();
+        let begins = |second| {
+            begun.push(second);
+            Ok(())
+        };
+        let measured =
+            measure(window, 2, &mut [&mut pipeline, &mut reader], &Interrupt::never(), totals, begins).unwrap();
+        assert_eq!((measured.series.len(), begun), (2, vec![0, 1]));
         assert!(measured.cpu_by_process["pipeline"] > 10.0 && measured.memory_mib > 0.05, "{measured:?}");
         assert!(measured.machine_busy_millicores >= measured.cpu_by_process["pipeline"] * 0.9);
         assert!((measured.series[1].points_per_s - 50.0).abs() < 20.0);
@@ -186,8 +194,15 @@ mod tests {
         let log = folder.path().join("log");
         let start = Start { name: "pipeline", program: Path::new("/bin/sh"), arguments, log, speaks: false };
         let mut pipeline = Process::start(start).unwrap();
-        let error = measure(window_after(Duration::ZERO, 60), 60, &mut [&mut pipeline], &Interrupt::never(), |_| None)
-            .unwrap_err();
+        let error = measure(
+            window_after(Duration::ZERO, 60),
+            60,
+            &mut [&mut pipeline],
+            &Interrupt::never(),
+            |_| None,
+            |_| Ok(()),
+        )
+        .unwrap_err();
         assert!(error.to_string().contains("pipeline") || format!("{error:#}").contains("gone"), "{error:#}");
     }
 }

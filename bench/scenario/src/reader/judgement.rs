@@ -123,7 +123,7 @@ impl Judgement {
     }
 
     /// Everything that makes the run a failure, in words; empty when nothing does.
-    pub(crate) fn failures(&self, rule: Rule, is_step_mean_known: bool) -> Vec<String> {
+    pub(crate) fn failures(&self, rule: Rule, is_step_mean_known: bool, has_fault: bool) -> Vec<String> {
         let Points { expected, missing, duplicated, out_of_order, lost_at_source, .. } = self.points;
         let Oddities { ids_reused, events_unreadable, unreadable, misnamed, without_time, .. } = self.oddities;
         let counts = [
@@ -137,7 +137,7 @@ impl Judgement {
             (self.oddities.several_in_message, "points shared a message with another of their tag"),
             (if rule == Rule::Last { self.steps.too_long } else { 0 }, "steps were longer than 4"),
             (ids_reused, "events have the id of another event"),
-            (self.oddities.redelivered, "points were redelivered without a fault"),
+            (if has_fault { 0 } else { self.oddities.redelivered }, "points were redelivered without a fault"),
             (self.oddities.events_past_limit, "events were too many to remember"),
             (events_unreadable, "events are no messages of a DataSet"),
             (unreadable, "values are none of the plant's"),
@@ -237,7 +237,7 @@ mod tests {
     fn all_in_order_is_no_failure() {
         let judgement = judge_all(&[("a", &good(0..=4)), ("b", &good(5..=10))]);
         assert_eq!(judgement.points, Points { expected: 8, delivered: 8, ..Points::default() });
-        assert_eq!(judgement.failures(Rule::All, true), Vec::<String>::new());
+        assert_eq!(judgement.failures(Rule::All, true, false), Vec::<String>::new());
         assert!((judgement.points.delivered_percent() - 100.0).abs() < f64::EPSILON);
     }
 
@@ -245,7 +245,7 @@ mod tests {
     fn a_missing_point_is_caught_and_named() {
         let judgement = judge_all(&[("a", &good(0..=4)), ("b", &good(6..=10))]);
         assert_eq!((judgement.points.missing, judgement.points.delivered), (1, 7));
-        assert_eq!(judgement.failures(Rule::All, true), ["1 points are missing"]);
+        assert_eq!(judgement.failures(Rule::All, true, false), ["1 points are missing"]);
         assert_eq!(judgement.examples, ["asset000.tag00 5 is missing"]);
         assert!((judgement.points.delivered_percent() - 87.5).abs() < 1e-9);
     }
@@ -254,35 +254,36 @@ mod tests {
     fn a_duplicated_point_is_caught() {
         let judgement = judge_all(&[("a", &good(0..=6)), ("b", &good(6..=10))]);
         assert_eq!((judgement.points.duplicated, judgement.points.missing), (1, 0));
-        assert_eq!(judgement.failures(Rule::All, true), ["1 points came under two ids"]);
+        assert_eq!(judgement.failures(Rule::All, true, false), ["1 points came under two ids"]);
     }
 
     #[test]
     fn a_point_out_of_order_is_caught() {
         let judgement = judge_all(&[("a", &good(0..=4)), ("b", &[(6, 0), (5, 0)]), ("c", &good(7..=10))]);
         assert_eq!((judgement.points.out_of_order, judgement.points.missing), (1, 0));
-        assert_eq!(judgement.failures(Rule::All, true), ["1 points came out of order"]);
+        assert_eq!(judgement.failures(Rule::All, true, false), ["1 points came out of order"]);
     }
 
     #[test]
     fn a_redelivered_event_is_caught_and_is_no_duplicate() {
         let judgement = judge_all(&[("a", &good(0..=4)), ("b", &good(5..=10)), ("a", &good(0..=4))]);
         assert_eq!((judgement.points.duplicated, judgement.oddities.redelivered), (0, 5));
-        assert_eq!(judgement.failures(Rule::All, true), ["5 points were redelivered without a fault"]);
+        assert_eq!(judgement.failures(Rule::All, true, false), ["5 points were redelivered without a fault"]);
+        assert_eq!(judgement.failures(Rule::All, true, true), Vec::<String>::new(), "at least once");
     }
 
     #[test]
     fn an_overflow_names_what_the_server_lost_and_no_more() {
         let judgement = judge_all(&[("a", &good(0..=2)), ("b", &[(4, 0), (7, 0x480)]), ("c", &good(8..=10))]);
         assert_eq!((judgement.points.missing, judgement.points.lost_at_source), (1, 2));
-        assert_eq!(judgement.failures(Rule::All, true).len(), 2);
+        assert_eq!(judgement.failures(Rule::All, true, false).len(), 2);
     }
 
     #[test]
     fn a_point_that_was_never_made_is_caught() {
         let judgement = judge_all(&[("a", &good(0..=10)), ("b", &[(11, 0)])]);
         assert_eq!(judgement.invented, 1);
-        assert_eq!(judgement.failures(Rule::All, true), ["1 points were never made"]);
+        assert_eq!(judgement.failures(Rule::All, true, false), ["1 points were never made"]);
     }
 
     #[test]
@@ -293,13 +294,13 @@ mod tests {
         made[4].1 += 1;
         let expectation = expectation(Rule::All, &[plant_line(1), tag_line(0, &made)]).unwrap();
         let judgement = judge(&accounts, &expectation, Rule::All);
-        assert_eq!(judgement.failures(Rule::All, true), ["1 tags have times other than the plant's"]);
+        assert_eq!(judgement.failures(Rule::All, true, false), ["1 tags have times other than the plant's"]);
     }
 
     #[test]
     fn an_empty_run_is_a_failure() {
         let expectation = expectation(Rule::All, &[plant_line(1), tag_line(0, &[(1, 5)])]).unwrap();
-        assert_eq!(judge(&accounts(Rule::All), &expectation, Rule::All).failures(Rule::All, true).len(), 1);
+        assert_eq!(judge(&accounts(Rule::All), &expectation, Rule::All).failures(Rule::All, true, false).len(), 1);
     }
 
     fn judge_last(publish_times: &[i64], sequences: &[u32]) -> Judgement {
@@ -319,22 +320,22 @@ mod tests {
         let judgement = judge_last(&PUBLISH_TIMES, &[2, 4, 6, 8, 10]);
         assert_eq!(judgement.points, Points { expected: 4, delivered: 4, ..Points::default() });
         assert_eq!((judgement.step_mean(), judgement.superseded), (Some(2.0), 4));
-        assert_eq!(judgement.failures(Rule::Last, true), Vec::<String>::new());
+        assert_eq!(judgement.failures(Rule::Last, true, false), Vec::<String>::new());
     }
 
     #[test]
     fn an_older_value_of_an_interval_is_caught() {
         let judgement = judge_last(&PUBLISH_TIMES, &[2, 3, 6, 8, 10]);
         assert_eq!((judgement.not_newest, judgement.points.missing), (1, 1));
-        assert_eq!(judgement.failures(Rule::Last, false).len(), 2);
+        assert_eq!(judgement.failures(Rule::Last, false, false).len(), 2);
     }
 
     #[test]
     fn steps_away_from_two_are_caught_where_they_are_known() {
         let judgement = judge_last(&[12, 16, 21, 36, 52], &[2, 3, 4, 7, 10]);
         assert_eq!(judgement.points.missing, 0);
-        assert_eq!(judgement.failures(Rule::Last, false), Vec::<String>::new());
-        assert_eq!(judgement.failures(Rule::Last, true).len(), 1);
+        assert_eq!(judgement.failures(Rule::Last, false, false), Vec::<String>::new());
+        assert_eq!(judgement.failures(Rule::Last, true, false).len(), 1);
     }
 
     proptest! {
