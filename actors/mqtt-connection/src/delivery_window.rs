@@ -132,7 +132,7 @@ impl DeliveryWindow {
     /// Identifier in flight to the newest it is at most twice as far, so that a client that leaves its oldest unacknowledged (it
     /// must not, MQTT-4.6.0-2) waits for itself in bounded memory.
     pub(crate) fn allows_one(&self, window_max: usize) -> bool {
-        let span_max = (2 * window_max).min(PACKET_IDENTIFIERS_COUNT as usize - 1);
+        let span_max = (2 * window_max).min(usize::from(u16::MAX) - 1);
         self.allows_resend(window_max) && self.in_flight.len() < span_max
     }
 

@@ -13,11 +13,6 @@ use crate::state::Phase;
 use crate::step::Step;
 use crate::{Authentication, AuthenticationStep, Connection, Effect, EndReason};
 
-/// Continue authentication (MQTT 5.0 §3.15.2.1).
-const CONTINUE_AUTHENTICATION: ReasonCode = ReasonCode(0x18);
-/// Re-authenticate (MQTT 5.0 §3.15.2.1).
-const REAUTHENTICATE: ReasonCode = ReasonCode(0x19);
-
 /// The enhanced authentication of a client that chose a method.
 #[derive(Debug)]
 pub(crate) struct Enhanced {
@@ -65,14 +60,11 @@ impl Connection {
                     .authentication_method
                     .take()
                     .map(|method| Box::new(Enhanced { method, turn: Turn::Server, last_data: Bytes::new() }));
-                self.authenticate(AuthenticationStep::Connect, credentials, step);
+                let credentials = Box::new(credentials);
+                step.effects.push(Effect::Authenticate { step: AuthenticationStep::Connect, credentials });
                 self.phase = Phase::Authenticating(Box::new(connect));
             }
         }
-    }
-
-    fn authenticate(&mut self, step_of_exchange: AuthenticationStep, credentials: Credentials, step: &mut Step<'_>) {
-        step.effects.push(Effect::Authenticate { step: step_of_exchange, credentials: Box::new(credentials) });
     }
 
     /// Lets a client in whose identity is known, if it may connect and have its Will (MQTT 5.0 §5.4.2).
@@ -145,7 +137,7 @@ impl Connection {
             return;
         };
         enhanced.turn = Turn::Client;
-        self.write_auth(CONTINUE_AUTHENTICATION, data, step);
+        self.write_auth(ReasonCode::CONTINUE_AUTHENTICATION, data, step);
     }
 
     fn write_auth(&mut self, reason_code: ReasonCode, data: &Bytes, step: &mut Step<'_>) {
@@ -163,8 +155,7 @@ impl Connection {
     /// AUTH came: the next word of an exchange (MQTT-4.12.0-3), or the first of another one (MQTT 5.0 §4.12.1).
     pub(crate) fn handle_auth(&mut self, auth: Auth, step: &mut Step<'_>) {
         let Some(enhanced) = &mut self.enhanced else {
-            // MQTT-4.12.0-6.
-            let error = DecodeError::ProtocolError("AUTH without an Authentication Method in CONNECT (MQTT-4.12.0-6)");
+            let error = DecodeError::ProtocolError("AUTH without an Authentication Method in CONNECT (MQTT-4.12.0-7)");
             return self.refuse_bytes(error, step);
         };
         if enhanced.method != auth.method {
@@ -174,8 +165,8 @@ impl Connection {
         }
         let is_connected = matches!(self.phase, Phase::Connected);
         let step_of_exchange = match (auth.reason_code, enhanced.turn) {
-            (CONTINUE_AUTHENTICATION, Turn::Client) => AuthenticationStep::Continue,
-            (REAUTHENTICATE, Turn::Nobody) if is_connected => AuthenticationStep::Reauthenticate,
+            (ReasonCode::CONTINUE_AUTHENTICATION, Turn::Client) => AuthenticationStep::Continue,
+            (ReasonCode::RE_AUTHENTICATE, Turn::Nobody) if is_connected => AuthenticationStep::Reauthenticate,
             _ => {
                 let error = DecodeError::ProtocolError("AUTH out of turn (MQTT 5.0 §4.12)");
                 return self.refuse_bytes(error, step);
@@ -195,7 +186,7 @@ impl Connection {
             authentication_method: Some(auth.method),
             authentication_data: auth.data.map(|data| Secret::new(data.0)),
         };
-        self.authenticate(step_of_exchange, credentials, step);
+        step.effects.push(Effect::Authenticate { step: step_of_exchange, credentials: Box::new(credentials) });
     }
 
     /// Whether the client is to send AUTH.

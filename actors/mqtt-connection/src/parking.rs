@@ -77,13 +77,13 @@ impl DeliveryWindow {
         };
         let parked = |(sequence, in_flight): (u64, Option<InFlight>)| {
             let in_flight = in_flight?;
-            let stage = if in_flight.is_released {
+            let how_far = if in_flight.is_released {
                 DeliveryStage::Released(in_flight.number)
             } else {
                 DeliveryStage::Published(Box::new(in_flight.delivery.expect("kept for the next connection")))
             };
             let packet_identifier = packet_identifier_of(sequence).get();
-            Some(ParkedDelivery { packet_identifier, partition: in_flight.partition, stage })
+            Some(ParkedDelivery { packet_identifier, partition: in_flight.partition, stage: how_far })
         };
         state.in_flight = (self.first_sequence..).zip(self.in_flight).filter_map(parked).collect();
         state.waiting = Vec::from(self.waiting);

@@ -86,7 +86,7 @@ impl Connection {
         self.deliveries = Some(Box::new(window));
         if !lost.is_empty() {
             // Subscriptions that this principal may not have do not come with the session.
-            self.unsubscribe_unasked(lost, step);
+            self.unsubscribe_unasked(&lost, step);
         }
     }
 

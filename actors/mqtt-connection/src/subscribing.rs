@@ -142,10 +142,10 @@ impl Connection {
     }
 
     /// Ends Subscriptions that the client does not hear of: it was told that there are none, or it may not have them.
-    pub(crate) fn unsubscribe_unasked(&mut self, texts: Vec<Box<str>>, step: &mut Step<'_>) {
+    pub(crate) fn unsubscribe_unasked(&mut self, texts: &[Box<str>], step: &mut Step<'_>) {
         let Some(session) = self.session_held() else { return };
         if let Some(window) = &mut self.deliveries {
-            for text in &texts {
+            for text in texts {
                 window.topic_filters.remove(text);
             }
         }
@@ -221,7 +221,7 @@ impl Connection {
         let half_granted: Vec<Box<str>> =
             refused().filter(|asked| asked.is_granted_somewhere).map(|asked| asked.topic_filter.clone()).collect();
         if !half_granted.is_empty() {
-            self.unsubscribe_unasked(half_granted, step);
+            self.unsubscribe_unasked(&half_granted, step);
         }
     }
 

@@ -175,3 +175,27 @@ fn latency_to_the_subscriber_is_observed() {
         [contract::Observation::new(contract::Hop::ReceivedToSubscriber, Duration::from_millis(3), 1)]
     );
 }
+
+#[test]
+fn a_topic_that_repeats_gets_an_alias_where_the_client_takes_any() {
+    // MQTT 5.0 §3.3.2.3.4, MQTT-3.1.2-26, MQTT-3.1.2-27.
+    let lengths = |properties: &[u8]| {
+        let mut harness = Harness::new(ConnectionConfig::default());
+        harness.receive(&connect_v5("c", 10, properties));
+        harness.message(attached());
+        harness.subscribe("#", 1, 5, 1);
+        harness.message(Message::Written { bytes: 1_000_000 });
+        let publication = record("topic", &[], b"x", None);
+        let mut sent = |number| {
+            let effects = deliver(&mut harness, vec![delivery(number, QoS::AtMostOnce, &publication)]);
+            harness.message(Message::Written { bytes: 1_000_000 });
+            written(&effects)
+        };
+        [sent(0), sent(1), sent(2)]
+    };
+    let plain = b"\x30\x09\x00\x05topic\x00x".to_vec();
+    assert_eq!(lengths(&[]), [plain.clone(), plain.clone(), plain.clone()]);
+    let set = b"\x30\x0c\x00\x05topic\x03\x23\x00\x01x".to_vec();
+    let alias = b"\x30\x07\x00\x00\x03\x23\x00\x01x".to_vec();
+    assert_eq!(lengths(&[0x22, 0, 1]), [plain, set, alias]);
+}

@@ -95,7 +95,8 @@ fn the_server_says_why_in_words_to_a_client_that_takes_them() {
     let config = || ConnectionConfig { reason_strings: true, ..ConnectionConfig::default() };
     let mut harness = Harness::connected_v5(config());
     let bytes = written(&harness.receive(&[0x00, 0x00]));
-    assert_eq!(bytes[..5], [0xe0, bytes.len() as u8 - 2, 0x81, bytes.len() as u8 - 4, 0x1f]);
+    let bytes_count = u8::try_from(bytes.len()).expect("short");
+    assert_eq!(bytes[..5], [0xe0, bytes_count - 2, 0x81, bytes_count - 4, 0x1f]);
     assert!(String::from_utf8_lossy(&bytes[7..]).starts_with("malformed packet: "), "{bytes:?}");
     // MQTT-3.14.2-3: never past the client's Maximum Packet Size.
     for properties in [&[0x17, 0][..], &[0x27, 0, 0, 0, 40]] {

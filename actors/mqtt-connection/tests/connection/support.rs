@@ -160,6 +160,13 @@ pub(crate) fn connect_v5(client_identifier: &str, keep_alive_s: u16, properties:
     packet(0x10, &body.concat())
 }
 
+/// CONNECT of 5.0 with Clean Start, a User Name and a Password.
+pub(crate) fn connect_v5_login(client_identifier: &str, user_name: &str, password: &[u8]) -> Vec<u8> {
+    let password_bytes = u16::try_from(password.len()).expect("short").to_be_bytes();
+    let texts = [string(client_identifier), string(user_name)].concat();
+    packet(0x10, &[&string("MQTT")[..], &[5, 0xc2, 0, 10, 0], &texts, &password_bytes, password].concat())
+}
+
 /// CONNECT of 5.0 with a Will Message without properties.
 pub(crate) fn connect_v5_will(topic: &str, payload: &str, qos: u8) -> Vec<u8> {
     let flags = 0x02 | 0x04 | (qos << 3);
@@ -219,9 +226,14 @@ pub(crate) fn unsubscribe(version: u8, packet_identifier: u16, filters: &[&str])
     packet(0xa2, &body)
 }
 
+/// PUBACK, PUBREC, PUBREL or PUBCOMP, by its first byte.
+pub(crate) fn acknowledgement(first_byte: u8, packet_identifier: u16) -> Vec<u8> {
+    packet(first_byte, &packet_identifier.to_be_bytes())
+}
+
 /// PUBACK.
 pub(crate) fn puback(packet_identifier: u16) -> Vec<u8> {
-    packet(0x40, &packet_identifier.to_be_bytes())
+    acknowledgement(0x40, packet_identifier)
 }
 
 /// A record that was received at the start of time.
