@@ -8,7 +8,6 @@
 //! | `message.rs` | the mailbox |
 //! | `effect.rs` | what it asks of the runtime |
 //! | `program.rs` | the flow's configuration, compiled once to stages |
-//! | `user_property.rs` | one User Property of a publication (MQTT 5.0 §3.3.2.3.7) |
 //! | `allowance.rs` | what one partition may have under way |
 //! | `state.rs` | what a dataflow owns |
 //! | `handle.rs` | what it does with each message |
@@ -19,7 +18,6 @@ mod handle;
 mod message;
 mod program;
 mod state;
-mod user_property;
 
 pub use effect::{Effect, Settlement};
 pub use message::Message;

@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 use contract::{FlowIndex, Publication};
-use mqtt::TopicFilter;
-
-use crate::user_property::user_property;
+use mqtt::{Properties, TopicFilter};
 
 /// What a flow's configuration says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +144,8 @@ impl Key {
         match self {
             Self::TopicName => shared(publication.topic_name()),
             Self::UserProperty(name) => {
-                shared(user_property(publication.properties(), name).unwrap_or_else(|| publication.topic_name()))
+                let found = Properties::user_property(publication.properties(), name);
+                shared(found.unwrap_or_else(|| publication.topic_name()))
             }
             Self::Constant(key) => key.clone(),
         }

@@ -2,7 +2,7 @@
 //!
 //! The input is a Topic Filter, a line feed, and a Topic Name.
 
-use mqtt::fuzzing::matches;
+use mqtt::fuzzing::{matches, names_subscription};
 use mqtt::{TopicFilter, TopicFilterError, TopicName};
 
 /// Compares `input`'s filter and name with the reference.
@@ -17,6 +17,7 @@ pub fn run(input: &[u8]) {
     }
     let is_filter = is_filter(filter);
     assert_eq!(parsed.is_ok(), is_filter && !filter.starts_with("$share/"), "is `{filter}` a filter?");
+    assert_eq!(names_subscription(filter), names(filter), "does `{filter}` name a Subscription?");
     // A Topic Name is a filter of its own that has no wildcard.
     assert_eq!(TopicName::parse(name).is_some(), is_name(name), "is `{name}` a name?");
     let expected = parsed.is_ok() && is_name(name) && is_match(filter, name);
@@ -29,6 +30,16 @@ pub(crate) fn is_filter(text: &str) -> bool {
     let (last, others) = levels.split_last().expect("a text has a level");
     let is_plain = |level: &str| level == "+" || !level.contains(['+', '#']);
     is_text(text) && others.iter().all(|level| is_plain(level)) && (*last == "#" || is_plain(last))
+}
+
+/// Whether `text` is a filter, or `$share/`, a ShareName, `/`, and a filter (MQTT 5.0 §4.8.2).
+fn names(text: &str) -> bool {
+    let is_ordinary = |text: &str| is_filter(text) && !text.starts_with("$share/");
+    let levels: Vec<&str> = text.splitn(3, '/').collect();
+    match levels[..] {
+        ["$share", name, filter] => is_text(text) && !name.is_empty() && is_name(name) && is_ordinary(filter),
+        _ => is_ordinary(text),
+    }
 }
 
 /// Whether `text` is what a Topic Name must be.

@@ -1,10 +1,13 @@
 //! CONNACK (MQTT 5.0 §3.2, MQTT 3.1.1 §3.2).
 //!
-//! Written by mqttbytes; mended: its 5.0 CONNACK without properties lacks the Property Length, so there always are some.
+//! That of 3.1.1 is written by mqttbytes. Its 5.0 CONNACK lacks the Property Length where there are no properties, and copies
+//! every text first; that one is ours.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 use crate::ReasonCode;
+use crate::properties;
+use crate::property_writer::{OutgoingProperty, PacketWriter};
 
 /// What a server that speaks 5.0 says about itself. What is absent takes the standard's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +36,71 @@ pub struct Connack {
     pub shared_subscription_available: Option<bool>,
     /// The Keep Alive that the client must use, in seconds (MQTT-3.2.2-21).
     pub server_keep_alive_s: Option<u16>,
+    /// What Response Topics may begin with, where the client asked (MQTT 5.0 §3.2.2.3.15).
+    pub response_information: Option<String>,
+    /// The Authentication Method of the client's CONNECT, where it had one (MQTT 5.0 §4.12).
+    pub authentication_method: Option<String>,
+    /// The last Authentication Data (MQTT 5.0 §3.2.2.3.18).
+    pub authentication_data: Option<Box<[u8]>>,
+    /// Another server for the client (MQTT 5.0 §3.2.2.3.16). Written with a failure too.
+    pub server_reference: Option<String>,
+    /// For a person who reads the client's log, at the caller's choice (MQTT 5.0 §3.2.2.3.9). Written with a failure too.
+    pub reason_string: Option<String>,
+    /// User Properties, in this order (MQTT 5.0 §3.2.2.3.10). Written with a failure too.
+    pub user_properties: Vec<(String, String)>,
+}
+
+impl Connack {
+    /// Bytes of the whole packet; what the client's Maximum Packet Size is compared with (MQTT-3.2.2-19, MQTT-3.2.2-20).
+    pub fn packet_bytes(&self, reason_code: ReasonCode) -> usize {
+        self.writer(&self.before(reason_code), reason_code).packet_bytes(0)
+    }
+
+    /// The Connect Acknowledge Flags and the Reason Code; no session with a failure (MQTT-3.2.2-6).
+    fn before(&self, reason_code: ReasonCode) -> [u8; 2] {
+        [u8::from(self.session_present && !reason_code.is_failure()), reason_code.0]
+    }
+
+    fn writer<'a>(
+        &'a self,
+        before: &'a [u8],
+        reason_code: ReasonCode,
+    ) -> PacketWriter<'a, impl Iterator<Item = OutgoingProperty<'a>> + Clone> {
+        let accepted = if reason_code.is_failure() { None } else { Some(self.accepted()) };
+        let either_way = [
+            text(properties::SERVER_REFERENCE, self.server_reference.as_deref()),
+            text(properties::REASON_STRING, self.reason_string.as_deref()),
+        ];
+        let user = self.user_properties.iter().map(|(name, value)| OutgoingProperty::UserProperty(name, value));
+        let properties = accepted.into_iter().flatten().chain(either_way).flatten().chain(user);
+        PacketWriter { first_byte: 0x20, before, properties }
+    }
+
+    /// What only a client that may stay learns.
+    fn accepted(&self) -> [Option<OutgoingProperty<'_>>; 14] {
+        use OutgoingProperty::{Binary, Byte, FourBytes, TwoBytes};
+        let flag = |identifier: u8, value: Option<bool>| value.map(|value| OutgoingProperty::flag(identifier, value));
+        [
+            self.session_expiry_interval_s.map(|value| FourBytes(properties::SESSION_EXPIRY_INTERVAL, value)),
+            self.receive_maximum.map(|value| TwoBytes(properties::RECEIVE_MAXIMUM, value)),
+            self.maximum_qos.map(|value| Byte(properties::MAXIMUM_QOS, value)),
+            flag(properties::RETAIN_AVAILABLE, self.retain_available),
+            self.maximum_packet_size.map(|value| FourBytes(properties::MAXIMUM_PACKET_SIZE, value)),
+            text(properties::ASSIGNED_CLIENT_IDENTIFIER, self.assigned_client_identifier.as_deref()),
+            self.topic_alias_maximum.map(|value| TwoBytes(properties::TOPIC_ALIAS_MAXIMUM, value)),
+            flag(properties::WILDCARD_SUBSCRIPTION_AVAILABLE, self.wildcard_subscription_available),
+            flag(properties::SUBSCRIPTION_IDENTIFIERS_AVAILABLE, self.subscription_identifiers_available),
+            flag(properties::SHARED_SUBSCRIPTION_AVAILABLE, self.shared_subscription_available),
+            self.server_keep_alive_s.map(|value| TwoBytes(properties::SERVER_KEEP_ALIVE, value)),
+            text(properties::RESPONSE_INFORMATION, self.response_information.as_deref()),
+            text(properties::AUTHENTICATION_METHOD, self.authentication_method.as_deref()),
+            self.authentication_data.as_deref().map(|data| Binary(properties::AUTHENTICATION_DATA, data)),
+        ]
+    }
+}
+
+fn text(identifier: u8, value: Option<&str>) -> Option<OutgoingProperty<'_>> {
+    value.map(|value| OutgoingProperty::text(identifier, value))
 }
 
 /// The Connect Return Code of 3.1.1 (MQTT 3.1.1 §3.2.2.3).
@@ -66,25 +134,11 @@ pub fn encode_connack_v3(out: &mut BytesMut, return_code: ConnectReturnCode, ses
     mqttbytes::v4::ConnAck::new(code, session_present).write(out).expect("a CONNACK is short");
 }
 
-/// Appends the CONNACK of 5.0: the properties of `connack` with Success, none with a failure.
+/// Appends the CONNACK of 5.0: all of `connack` with Success; with a failure its Server Reference, Reason String and User
+/// Properties.
+///
+/// # Panics
+/// When a text or the data has more than 65,535 bytes.
 pub fn encode_connack(out: &mut BytesMut, reason_code: ReasonCode, connack: &Connack) {
-    if reason_code.is_failure() {
-        out.put_slice(&[0x20, 0x03, 0x00, reason_code.0, 0x00]);
-        return;
-    }
-    let mut packet = mqttbytes::v5::ConnAck::new(mqttbytes::v5::ConnectReturnCode::Success, connack.session_present);
-    let mut properties = mqttbytes::v5::ConnAckProperties::new();
-    properties.session_expiry_interval = connack.session_expiry_interval_s;
-    properties.receive_max = connack.receive_maximum;
-    properties.max_qos = connack.maximum_qos;
-    properties.max_packet_size = connack.maximum_packet_size;
-    properties.assigned_client_identifier.clone_from(&connack.assigned_client_identifier);
-    properties.topic_alias_max = connack.topic_alias_maximum;
-    properties.retain_available = connack.retain_available.map(u8::from);
-    properties.wildcard_subscription_available = connack.wildcard_subscription_available.map(u8::from);
-    properties.subscription_identifiers_available = connack.subscription_identifiers_available.map(u8::from);
-    properties.shared_subscription_available = connack.shared_subscription_available.map(u8::from);
-    properties.server_keep_alive = connack.server_keep_alive_s;
-    packet.properties = Some(properties);
-    packet.write(out).expect("a CONNACK is short");
+    connack.writer(&connack.before(reason_code), reason_code).write(out, 0);
 }

@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use bytes::{BufMut, Bytes, BytesMut};
 use contract::QoS;
 
-use crate::properties::{self, Properties, PropertySet};
+use crate::properties::{self, CheckedProperties, PropertySet};
 use crate::publish::Carried;
 use crate::reader::Reader;
-use crate::{DecodeError, Frame, ProtocolVersion, TopicName};
+use crate::{AuthenticationData, DecodeError, Frame, ProtocolVersion, TopicName};
 
 const PROPERTIES: PropertySet = PropertySet::of(&[
     properties::SESSION_EXPIRY_INTERVAL,
@@ -67,6 +67,12 @@ pub struct Connect {
     pub topic_alias_maximum: u16,
     /// It asks for enhanced authentication by this method (MQTT 5.0 §3.1.2.11.9).
     pub authentication_method: Option<Box<str>>,
+    /// The first Authentication Data; only with a method (MQTT 5.0 §3.1.2.11.10).
+    pub authentication_data: Option<AuthenticationData>,
+    /// It asks for Response Information; false where absent (MQTT 5.0 §3.1.2.11.6).
+    pub request_response_information: bool,
+    /// It takes Reason Strings and User Properties with every packet; true where absent (MQTT 5.0 §3.1.2.11.7).
+    pub request_problem_information: bool,
 }
 
 /// A Will Message (MQTT 5.0 §3.1.2.5).
@@ -125,7 +131,7 @@ impl Connect {
         check_flags(flags, version)?;
         reader.two_byte_integer()?;
         if version == ProtocolVersion::V5 {
-            Properties::split(&mut reader, PROPERTIES)?.check()?;
+            CheckedProperties::split(&mut reader, PROPERTIES)?.check()?;
         }
         reader.string()?;
         let will = if flags & FLAG_WILL == 0 { None } else { Some(read_will(&mut reader, version, flags)?) };
@@ -133,7 +139,7 @@ impl Connect {
         let login = read_login(&mut reader, flags)?;
         reader.end()?;
         let connect = Self::read_by_mqttbytes(&frame.body[..login_at], flags_at, version)?;
-        if connect.authentication_method.is_none() && has_authentication_data(&frame.body, flags_at, version)? {
+        if connect.authentication_method.is_none() && connect.authentication_data.is_some() {
             return Err(DecodeError::ProtocolError("Authentication Data without a method (MQTT 5.0 §3.1.2.11.10)"));
         }
         Ok(Self { will: will.map(Box::new), login, ..connect })
@@ -168,6 +174,9 @@ impl Connect {
             maximum_packet_size: None,
             topic_alias_maximum: 0,
             authentication_method: None,
+            authentication_data: None,
+            request_response_information: false,
+            request_problem_information: true,
         };
         match version {
             ProtocolVersion::V311 => {
@@ -187,6 +196,10 @@ impl Connect {
                     connect.maximum_packet_size = read.max_packet_size;
                     connect.topic_alias_maximum = read.topic_alias_max.unwrap_or(0);
                     connect.authentication_method = read.authentication_method.map(Into::into);
+                    connect.authentication_data =
+                        read.authentication_data.map(|data| AuthenticationData(data[..].into()));
+                    connect.request_response_information = read.request_response_info == Some(1);
+                    connect.request_problem_information = read.request_problem_info != Some(0);
                 }
             }
         }
@@ -224,7 +237,7 @@ fn read_will(reader: &mut Reader<'_>, version: ProtocolVersion, flags: u8) -> Re
     let qos = QoS::from_bits((flags >> 3) & 0b11).ok_or(DecodeError::Malformed("Will QoS 3 (MQTT-3.1.2-12)"))?;
     let carried = match version {
         ProtocolVersion::V311 => Carried::default(),
-        ProtocolVersion::V5 => Carried::walk(Properties::split(reader, WILL_PROPERTIES)?)?,
+        ProtocolVersion::V5 => Carried::walk(CheckedProperties::split(reader, WILL_PROPERTIES)?)?,
     };
     let topic_name = TopicName::parse(reader.string()?).ok_or(DecodeError::TopicNameInvalid)?;
     Ok(Will {
@@ -245,17 +258,4 @@ fn read_login(reader: &mut Reader<'_>, flags: u8) -> Result<Login, DecodeError> 
     let user_name = if flags & FLAG_USER_NAME == 0 { None } else { Some(reader.string()?.into()) };
     let password = if flags & FLAG_PASSWORD == 0 { None } else { Some(reader.binary()?.into()) };
     Ok(Login { user_name, password })
-}
-
-fn has_authentication_data(body: &[u8], flags_at: usize, version: ProtocolVersion) -> Result<bool, DecodeError> {
-    if version == ProtocolVersion::V311 {
-        return Ok(false);
-    }
-    let mut walk = Properties::split(&mut Reader::new(&body[flags_at + 3..]), PROPERTIES)?;
-    while let Some(property) = walk.next()? {
-        if property.identifier == properties::AUTHENTICATION_DATA {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }

@@ -4,7 +4,8 @@
 
 use bytes::{BufMut, BytesMut};
 
-use crate::properties::{self, Properties, PropertySet, Value};
+use crate::properties::{self, CheckedProperties, PropertySet, Value};
+use crate::property_writer::{OutgoingProperty, PacketWriter};
 use crate::reader::Reader;
 use crate::{DecodeError, Frame, ProtocolVersion, ReasonCode};
 
@@ -37,7 +38,7 @@ impl Disconnect {
                 return Err(DecodeError::Malformed("a Reason Code that a client's DISCONNECT does not have"));
             }
             if !reader.is_empty() {
-                let mut walk = Properties::split(&mut reader, FROM_CLIENT)?;
+                let mut walk = CheckedProperties::split(&mut reader, FROM_CLIENT)?;
                 while let Some(property) = walk.next()? {
                     if let (properties::SESSION_EXPIRY_INTERVAL, Value::Integer(seconds)) =
                         (property.identifier, property.value)
@@ -60,4 +61,38 @@ fn is_known(reason_code: ReasonCode) -> bool {
 /// Appends the DISCONNECT of a server that speaks 5.0; 3.1.1 has none.
 pub fn encode_disconnect(out: &mut BytesMut, reason_code: ReasonCode) {
     out.put_slice(&[0xe0, 0x01, reason_code.0]);
+}
+
+/// The DISCONNECT of a server with all that it may carry; a Session Expiry Interval is not among it (MQTT-3.14.2-2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutgoingDisconnect<'a> {
+    /// Why the connection ends.
+    pub reason_code: ReasonCode,
+    /// For a person who reads the client's log, at the caller's choice (MQTT 5.0 §3.14.2.2.3).
+    pub reason_string: Option<&'a str>,
+    /// Another server for the client (MQTT 5.0 §3.14.2.2.5).
+    pub server_reference: Option<&'a str>,
+}
+
+impl OutgoingDisconnect<'_> {
+    /// Bytes of the whole packet.
+    pub fn packet_bytes(&self) -> usize {
+        self.writer(&[self.reason_code.0]).packet_bytes(0)
+    }
+
+    /// Appends the packet.
+    ///
+    /// # Panics
+    /// When a text has more than 65,535 bytes.
+    pub fn encode(&self, out: &mut BytesMut) {
+        self.writer(&[self.reason_code.0]).write(out, 0);
+    }
+
+    fn writer<'b>(&'b self, before: &'b [u8]) -> PacketWriter<'b, impl Iterator<Item = OutgoingProperty<'b>> + Clone> {
+        let properties = [
+            self.reason_string.map(|text| OutgoingProperty::text(properties::REASON_STRING, text)),
+            self.server_reference.map(|text| OutgoingProperty::text(properties::SERVER_REFERENCE, text)),
+        ];
+        PacketWriter { first_byte: 0xe0, before, properties: properties.into_iter().flatten() }
+    }
 }

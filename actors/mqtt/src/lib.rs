@@ -10,12 +10,14 @@
 //! | `decode_error.rs` | why bytes are no packet, and the Reason Code that the peer gets |
 //! | `decoder.rs` | cuts a stream into frames, within Maximum Packet Size |
 //! | `reader.rs`, `variable_byte_integer.rs`, `properties.rs` | the data types of the standard, §1.5 and §2.2.2 |
+//! | `property_writer.rs` | properties that a server writes |
 //! | `packet.rs` | all that a client may send after CONNECT |
 //! | `connect.rs`, `connack.rs` | the beginning of a connection |
 //! | `publish.rs`, `acknowledgement.rs` | PUBLISH both ways; PUBACK, PUBREC, PUBREL, PUBCOMP |
 //! | `subscribe.rs`, `suback.rs`, `unsubscribe.rs`, `unsuback.rs` | Subscriptions and their answers |
 //! | `disconnect.rs`, `auth.rs`, `ping.rs` | the end of a connection, AUTH, PINGREQ |
 //! | `topic_name.rs`, `topic_filter.rs` | what may be published to, what may be subscribed to, and which matches which |
+//! | `subscription_filter.rs` | the name of a Subscription: a Topic Filter, and who shares it |
 //! | `fuzzing.rs` | entry points for fuzz targets |
 
 mod acknowledgement;
@@ -29,11 +31,13 @@ pub mod fuzzing;
 mod packet;
 mod ping;
 mod properties;
+mod property_writer;
 mod publish;
 mod reader;
 mod reason_code;
 mod suback;
 mod subscribe;
+mod subscription_filter;
 mod topic_filter;
 mod topic_name;
 mod unsuback;
@@ -41,22 +45,27 @@ mod unsubscribe;
 mod variable_byte_integer;
 mod version;
 
-pub use acknowledgement::{Acknowledgement, encode_puback, encode_pubcomp};
-pub use auth::Auth;
+pub use acknowledgement::{
+    Acknowledgement, AcknowledgementType, OutgoingAcknowledgement, encode_puback, encode_pubcomp, encode_pubrec,
+    encode_pubrel,
+};
+pub use auth::{Auth, AuthenticationData, OutgoingAuth};
 pub use connack::{Connack, ConnectReturnCode, encode_connack, encode_connack_v3};
 pub use connect::{Connect, Login, Will};
 pub use decode_error::DecodeError;
 pub use decoder::{Decoder, Frame};
-pub use disconnect::{Disconnect, encode_disconnect};
+pub use disconnect::{Disconnect, OutgoingDisconnect, encode_disconnect};
 pub use packet::ClientPacket;
 pub use ping::encode_pingresp;
+pub use properties::{Properties, Property};
 pub use publish::{OutgoingPublish, PacketIdentifier, Publish};
 pub use reason_code::ReasonCode;
-pub use suback::encode_suback;
+pub use suback::{OutgoingSuback, encode_suback};
 pub use subscribe::{Subscribe, SubscribeFilter};
+pub use subscription_filter::SubscriptionFilter;
 pub use topic_filter::{TopicFilter, TopicFilterError};
 pub use topic_name::TopicName;
-pub use unsuback::encode_unsuback;
+pub use unsuback::{OutgoingUnsuback, encode_unsuback};
 pub use unsubscribe::Unsubscribe;
 pub use variable_byte_integer::{VARIABLE_BYTE_INTEGER_MAX, encode_variable_byte_integer, variable_byte_integer_bytes};
 pub use version::ProtocolVersion;

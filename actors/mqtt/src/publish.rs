@@ -9,7 +9,7 @@ use std::num::NonZeroU16;
 use bytes::{BufMut, BytesMut};
 use contract::QoS;
 
-use crate::properties::{self, Properties, PropertySet, Value};
+use crate::properties::{self, CheckedProperties, PropertySet, Value};
 use crate::reader::Reader;
 use crate::{
     DecodeError, Frame, ProtocolVersion, TopicName, encode_variable_byte_integer, variable_byte_integer_bytes,
@@ -109,11 +109,11 @@ pub(crate) struct Carried<'a> {
 
 impl<'a> Carried<'a> {
     fn split(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        Self::walk(Properties::split(reader, FROM_CLIENT)?)
+        Self::walk(CheckedProperties::split(reader, FROM_CLIENT)?)
     }
 
     /// Walks over the properties of a PUBLISH or a Will Message.
-    pub(crate) fn walk(mut walk: Properties<'a>) -> Result<Self, DecodeError> {
+    pub(crate) fn walk(mut walk: CheckedProperties<'a>) -> Result<Self, DecodeError> {
         let all = walk.rest();
         let mut carried = Self::default();
         // The run of properties that go on, as a range of `all`, until one of the others interrupts it.
@@ -136,7 +136,7 @@ impl<'a> Carried<'a> {
                 (properties::SUBSCRIPTION_IDENTIFIER, _) => {
                     return Err(DecodeError::ProtocolError("a Subscription Identifier from a client (MQTT-3.3.4-6)"));
                 }
-                (properties::RESPONSE_TOPIC, Value::Text(text)) if TopicName::parse(text).is_none() => {
+                (properties::RESPONSE_TOPIC, _) if property.text().and_then(TopicName::parse).is_none() => {
                     return Err(DecodeError::ProtocolError("a Response Topic with a wildcard (MQTT-3.3.2-14)"));
                 }
                 _ => false,
@@ -167,10 +167,15 @@ pub struct OutgoingPublish<'a> {
     pub dup: bool,
     /// The RETAIN flag that the client sees (MQTT 5.0 §3.3.1.3).
     pub retain: bool,
-    /// `QoS` 1 with this Packet Identifier, or `QoS` 0.
+    /// The level.
+    pub qos: QoS,
+    /// There for `QoS` 1 and 2, and only then (MQTT-2.2.1-2, MQTT-2.2.1-4).
     pub packet_identifier: Option<PacketIdentifier>,
-    /// A valid Topic Name.
+    /// A valid Topic Name; empty where `topic_alias` stands for it.
     pub topic_name: &'a [u8],
+    /// Gives `topic_name` this Topic Alias, or stands for the name that had it last; at most the Topic Alias Maximum of the
+    /// client (MQTT-3.1.2-26). Left out for 3.1.1.
+    pub topic_alias: Option<NonZeroU16>,
     /// Properties that are forwarded unchanged; left out for 3.1.1.
     pub properties: &'a [u8],
     /// The Message Expiry Interval that remains, in seconds; left out for 3.1.1.
@@ -191,10 +196,17 @@ impl OutgoingPublish<'_> {
     /// Appends everything before the payload.
     ///
     /// # Panics
-    /// When the packet exceeds what a Remaining Length can say, 256 MiB: ask [`OutgoingPublish::packet_bytes`] first.
+    /// When the packet exceeds what a Remaining Length can say, 256 MiB: ask [`OutgoingPublish::packet_bytes`] first. When
+    /// `packet_identifier` is not what `qos` demands, or nothing names the topic.
     pub fn encode_header(&self, out: &mut BytesMut, version: ProtocolVersion) {
-        let qos_bits = u8::from(self.packet_identifier.is_some()) << 1;
-        out.put_u8(0x30 | (u8::from(self.dup) << 3) | qos_bits | u8::from(self.retain));
+        assert_eq!(
+            self.packet_identifier.is_some(),
+            self.qos != QoS::AtMostOnce,
+            "QoS 1 and 2 have a Packet Identifier"
+        );
+        let is_named = !self.topic_name.is_empty() || (self.topic_alias.is_some() && version == ProtocolVersion::V5);
+        assert!(is_named, "a Topic Name, or an alias that the client knows");
+        out.put_u8(0x30 | (u8::from(self.dup) << 3) | (self.qos.bits() << 1) | u8::from(self.retain));
         encode_variable_byte_integer(out, wire_length(self.remaining_length(version)));
         out.put_u16(u16::try_from(self.topic_name.len()).expect("a Topic Name has at most 65,535 bytes"));
         out.put_slice(self.topic_name);
@@ -207,6 +219,10 @@ impl OutgoingPublish<'_> {
             if let Some(seconds) = self.message_expiry_s {
                 out.put_u8(properties::MESSAGE_EXPIRY_INTERVAL);
                 out.put_u32(seconds);
+            }
+            if let Some(alias) = self.topic_alias {
+                out.put_u8(properties::TOPIC_ALIAS);
+                out.put_u16(alias.get());
             }
             for identifier in self.subscription_identifiers {
                 out.put_u8(properties::SUBSCRIPTION_IDENTIFIER);
@@ -230,7 +246,9 @@ impl OutgoingPublish<'_> {
     fn properties_bytes(&self) -> usize {
         let identifiers = self.subscription_identifiers.iter();
         let identifiers_bytes: usize = identifiers.map(|id| 1 + variable_byte_integer_bytes(*id as usize)).sum();
-        self.properties.len() + if self.message_expiry_s.is_some() { 5 } else { 0 } + identifiers_bytes
+        let expiry_bytes = if self.message_expiry_s.is_some() { 5 } else { 0 };
+        let alias_bytes = if self.topic_alias.is_some() { 3 } else { 0 };
+        self.properties.len() + expiry_bytes + alias_bytes + identifiers_bytes
     }
 }
 

@@ -65,13 +65,7 @@ impl<'a> Reader<'a> {
 
     /// A UTF-8 Encoded String (MQTT 5.0 §1.5.4): well-formed (MQTT-1.5.4-1), without U+0000 (MQTT-1.5.4-2).
     pub(crate) fn string(&mut self) -> Result<&'a str, DecodeError> {
-        let bytes = self.binary()?;
-        let text = std::str::from_utf8(bytes)
-            .map_err(|_| DecodeError::Malformed("a string that is no UTF-8 (MQTT-1.5.4-1)"))?;
-        if bytes.contains(&0) {
-            return Err(DecodeError::Malformed("a string with U+0000 (MQTT-1.5.4-2)"));
-        }
-        Ok(text)
+        check_string(self.binary()?)
     }
 
     /// A Packet Identifier, which is never 0 (MQTT-2.2.1-3).
@@ -84,6 +78,16 @@ impl<'a> Reader<'a> {
     pub(crate) fn end(&self) -> Result<(), DecodeError> {
         if self.is_empty() { Ok(()) } else { Err(DecodeError::Malformed("bytes after the packet's last field")) }
     }
+}
+
+/// Holds bytes against the rules of a UTF-8 Encoded String (MQTT-1.5.4-1, MQTT-1.5.4-2).
+pub(crate) fn check_string(bytes: &[u8]) -> Result<&str, DecodeError> {
+    let text =
+        std::str::from_utf8(bytes).map_err(|_| DecodeError::Malformed("a string that is no UTF-8 (MQTT-1.5.4-1)"))?;
+    if bytes.contains(&0) {
+        return Err(DecodeError::Malformed("a string with U+0000 (MQTT-1.5.4-2)"));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]

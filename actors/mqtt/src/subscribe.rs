@@ -7,7 +7,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use contract::{QoS, RetainHandling};
 
-use crate::properties::{Properties, PropertySet, SUBSCRIPTION_IDENTIFIER, USER_PROPERTY};
+use crate::properties::{CheckedProperties, PropertySet, SUBSCRIPTION_IDENTIFIER, USER_PROPERTY};
 use crate::reader::Reader;
 use crate::{DecodeError, Frame, PacketIdentifier, ProtocolVersion};
 
@@ -97,7 +97,7 @@ fn check(body: &[u8], version: ProtocolVersion) -> Result<PacketIdentifier, Deco
     let mut reader = Reader::new(body);
     let packet_identifier = reader.packet_identifier()?;
     if version == ProtocolVersion::V5 {
-        Properties::split(&mut reader, PROPERTIES)?.check()?;
+        CheckedProperties::split(&mut reader, PROPERTIES)?.check()?;
     }
     if reader.is_empty() {
         return Err(DecodeError::ProtocolError("SUBSCRIBE without a Topic Filter (MQTT-3.8.3-2)"));

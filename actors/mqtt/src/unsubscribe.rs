@@ -2,7 +2,7 @@
 //!
 //! The v5 reader of mqttbytes prints a leftover `dbg!` each time, and takes any flags and no filter at all; this one is ours.
 
-use crate::properties::{Properties, PropertySet, USER_PROPERTY};
+use crate::properties::{CheckedProperties, PropertySet, USER_PROPERTY};
 use crate::reader::Reader;
 use crate::{DecodeError, Frame, PacketIdentifier, ProtocolVersion};
 
@@ -29,7 +29,7 @@ impl Unsubscribe {
         let mut reader = Reader::new(&frame.body);
         let packet_identifier = reader.packet_identifier()?;
         if version == ProtocolVersion::V5 {
-            Properties::split(&mut reader, PROPERTIES)?.check()?;
+            CheckedProperties::split(&mut reader, PROPERTIES)?.check()?;
         }
         if reader.is_empty() {
             return Err(DecodeError::ProtocolError("UNSUBSCRIBE without a Topic Filter (MQTT-3.10.3-2)"));

@@ -1,6 +1,9 @@
 //! Properties of the codec: what is written reads back, any cut of a stream reads alike, no bytes panic.
 
+use std::num::NonZeroU16;
+
 use bytes::{Bytes, BytesMut};
+use contract::QoS;
 use mqtt::{
     Connect, Decoder, Frame, OutgoingPublish, PacketIdentifier, ProtocolVersion, Publish, Subscribe, TopicFilter,
     fuzzing,
@@ -39,6 +42,11 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
         Just(b"\x82\x07\x00\x05\x00\x00\x01#\x01".to_vec()),
         Just(b"\xa2\x06\x00\x05\x00\x00\x01#".to_vec()),
         Just(b"\x40\x02\x00\x05".to_vec()),
+        Just(b"\x34\x0c\x00\x03a/b\x00\x07\x03\x23\x00\x01x".to_vec()),
+        Just(b"\x50\x08\x00\x05\x97\x04\x1f\x00\x01w".to_vec()),
+        Just(b"\x62\x03\x00\x05\x92".to_vec()),
+        Just(b"\x70\x02\x00\x05".to_vec()),
+        Just(b"\xf0\x06\x18\x04\x15\x00\x01m".to_vec()),
         Just(b"\xc0\x00".to_vec()),
     ];
     (connect, vec(packet, 0..12)).prop_map(|(connect, packets)| [connect, packets.concat()].concat())
@@ -54,14 +62,18 @@ proptest! {
         properties in properties(),
         payload in vec(any::<u8>(), 0..300),
         packet_identifier in any::<u16>(),
+        qos in prop_oneof![Just(QoS::AtLeastOnce), Just(QoS::ExactlyOnce)],
+        topic_alias in proptest::option::of(any::<NonZeroU16>()),
         message_expiry_s in proptest::option::of(any::<u32>()),
         retain in any::<bool>(),
     ) {
         let packet = OutgoingPublish {
             dup: false,
             retain,
+            qos: if packet_identifier == 0 { QoS::AtMostOnce } else { qos },
             packet_identifier: PacketIdentifier::new(packet_identifier),
             topic_name: topic.as_bytes(),
+            topic_alias: topic_alias.filter(|_| version == ProtocolVersion::V5),
             properties: &properties,
             message_expiry_s,
             subscription_identifiers: &[],
@@ -74,7 +86,8 @@ proptest! {
         let frame = frame(out);
         let read = Publish::decode(&frame, version).expect("well-formed");
         prop_assert_eq!(read.topic_name.map(mqtt::TopicName::as_str), Some(topic.as_str()));
-        prop_assert_eq!((read.retain, read.packet_identifier), (retain, packet.packet_identifier));
+        prop_assert_eq!((read.retain, read.qos, read.packet_identifier), (retain, packet.qos, packet.packet_identifier));
+        prop_assert_eq!(read.topic_alias, packet.topic_alias.map(NonZeroU16::get));
         prop_assert_eq!(read.payload, &payload);
         if version == ProtocolVersion::V5 {
             prop_assert_eq!(&*read.properties, &properties);
@@ -194,6 +207,18 @@ proptest! {
     #[test]
     fn any_texts_are_survived(filter in ".{0,20}", topic in ".{0,20}") {
         fuzzing::matches(&filter, &topic);
+    }
+
+    #[test]
+    fn a_shared_subscription_has_a_name_and_a_filter(text in "(\\$share/)?[a+#/$]{0,8}") {
+        let expected = match text.strip_prefix("$share/").map(|rest| rest.split_once('/')) {
+            None => TopicFilter::parse(&text).is_ok(),
+            Some(None) => false,
+            Some(Some((name, filter))) => {
+                !name.is_empty() && !name.contains(['+', '#']) && TopicFilter::parse(filter).is_ok()
+            }
+        };
+        prop_assert_eq!(fuzzing::names_subscription(&text), expected);
     }
 }
 

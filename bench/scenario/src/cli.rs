@@ -1,13 +1,14 @@
 //! The command line: a case is run, once or several times, and reported.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
 use crate::harness::interrupt::Interrupt;
+use crate::harness::project::{commit, project_root};
 use crate::harness::run::{RunOutcome, RunSettings, run_once};
 use crate::reader::process::ReaderArguments;
 use crate::report::page::{Drawn, page};
@@ -118,26 +119,9 @@ impl RunArguments {
         }
         let profile = self.profile.clone().unwrap_or_else(|| scenario.profile.name.clone());
         let set = scenario.profile.set.iter().map(|(key, value)| (key.clone(), value.to_string())).collect();
-        let surroundings = Surroundings { commit: self.commit(root)?, profiles: root.join("hardware-profiles") };
+        let surroundings =
+            Surroundings { commit: commit(self.commit.as_deref(), root)?, profiles: root.join("hardware-profiles") };
         Ok((RunSettings { scenario, scenario_file, seconds: self.seconds, profile, set, programs }, surroundings))
-    }
-
-    /// The commit that the report names.
-    fn commit(&self, root: &Path) -> anyhow::Result<String> {
-        if let Some(commit) = self.commit.as_ref().filter(|commit| !commit.is_empty()) {
-            return Ok(commit.clone());
-        }
-        let git = |arguments: &[&str]| {
-            let output = Command::new("git").arg("-C").arg(root).args(arguments).output().ok()?;
-            output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        };
-        let Some(head) = git(&["rev-parse", "--short=12", "HEAD"]) else { return Ok("unknown".to_owned()) };
-        let is_dirty =
-            git(&["status", "--porcelain", "--untracked-files=no"]).is_none_or(|changes| !changes.is_empty());
-        if is_dirty && self.commit.is_some() {
-            bail!("files differ from commit {head}: a figure that names a commit must come from it");
-        }
-        Ok(if is_dirty { format!("{head}-dirty") } else { head })
     }
 
     fn write(&self, title: &str, report: &Value, outcomes: &[RunOutcome], warnings: &[String]) -> anyhow::Result<()> {
@@ -169,13 +153,6 @@ fn warnings(runs: &[Value], outcomes: &[RunOutcome]) -> Vec<String> {
     warnings
 }
 
-/// The project's folder: the nearest one above this program or the working folder that holds the scenarios.
-fn project_root() -> PathBuf {
-    let starts = [std::env::current_exe().ok(), std::env::current_dir().ok()];
-    let above = starts.iter().flatten().flat_map(|start| start.ancestors());
-    above.filter(|folder| folder.join("bench/scenarios").is_dir()).map(Path::to_owned).next().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -193,7 +170,7 @@ mod tests {
         let run = Cli::try_parse_from(line.split(' ')).unwrap().run.unwrap();
         assert_eq!((run.case.as_str(), run.seconds, run.repeat, run.commit.as_deref()), ("1b", 5, 3, Some("")));
         let named = Cli::try_parse_from("bench-scenario 1a --commit abc".split(' ')).unwrap().run.unwrap();
-        assert_eq!(named.commit(Path::new("nowhere")).unwrap(), "abc");
+        assert_eq!(commit(named.commit.as_deref(), Path::new("nowhere")).unwrap(), "abc");
         let reader = "bench-scenario reader --scenario 1a.toml --amqp 127.0.0.1:1 --seconds 9";
         assert!(Cli::try_parse_from(reader.split(' ')).unwrap().part.is_some());
     }

@@ -13,15 +13,15 @@ const COPY_BYTES: usize = 64 << 20;
 /// Copies; the median counts.
 const COPIES: usize = 9;
 /// Drift beyond which a run is marked, in percent.
-pub(crate) const DRIFT_PERCENT_MAX: f64 = 15.0;
+pub const DRIFT_PERCENT_MAX: f64 = 15.0;
 
 /// The machine's speed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Calibration {
+pub struct Calibration {
     /// Microseconds from waking a waiting thread to its running: half a round trip.
-    pub(crate) wake_us: f64,
+    pub wake_us: f64,
     /// Memory copied, in GiB/s.
-    pub(crate) copy_gib_s: f64,
+    pub copy_gib_s: f64,
 }
 
 impl Calibration {
@@ -29,12 +29,12 @@ impl Calibration {
     ///
     /// # Errors
     /// If the kernel refuses a socket or a thread.
-    pub(crate) fn take() -> anyhow::Result<Self> {
+    pub fn take() -> anyhow::Result<Self> {
         Ok(Self { wake_us: wake_us()?, copy_gib_s: copy_gib_s() })
     }
 
     /// The larger of both changes from `self` to `after`, in percent of `self`.
-    pub(crate) fn drift_percent(self, after: Self) -> f64 {
+    pub fn drift_percent(self, after: Self) -> f64 {
         let change = |before: f64, after: f64| (after - before).abs() * 100.0 / before;
         change(self.wake_us, after.wake_us).max(change(self.copy_gib_s, after.copy_gib_s))
     }
@@ -74,7 +74,7 @@ fn copy_gib_s() -> f64 {
 }
 
 /// The middle of `values`, the upper one of two; 0 where there is none.
-pub(crate) fn median(values: &mut [f64]) -> f64 {
+pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }

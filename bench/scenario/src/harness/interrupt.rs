@@ -11,7 +11,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Whether somebody wants to leave.
 #[derive(Debug, Clone)]
-pub(crate) struct Interrupt {
+pub struct Interrupt {
     asked: Arc<AtomicBool>,
 }
 
@@ -20,7 +20,7 @@ impl Interrupt {
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub(crate) fn listen() -> anyhow::Result<Self> {
+    pub fn listen() -> anyhow::Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&asked))?;
@@ -29,8 +29,7 @@ impl Interrupt {
     }
 
     /// One that never comes.
-    #[cfg(test)]
-    pub(crate) fn never() -> Self {
+    pub fn never() -> Self {
         Self { asked: Arc::new(AtomicBool::new(false)) }
     }
 
@@ -38,7 +37,7 @@ impl Interrupt {
     ///
     /// # Errors
     /// If so.
-    pub(crate) fn check(&self) -> anyhow::Result<()> {
+    pub fn check(&self) -> anyhow::Result<()> {
         if self.asked.load(Ordering::Relaxed) {
             bail!("interrupted: all processes of the run are ended, nothing was written");
         }
@@ -49,7 +48,7 @@ impl Interrupt {
     ///
     /// # Errors
     /// If somebody wants to leave.
-    pub(crate) fn pause_until(&self, deadline: Instant) -> anyhow::Result<()> {
+    pub fn pause_until(&self, deadline: Instant) -> anyhow::Result<()> {
         loop {
             self.check()?;
             let left = deadline.saturating_duration_since(Instant::now());

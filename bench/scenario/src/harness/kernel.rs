@@ -7,20 +7,20 @@ use serde::Serialize;
 
 /// The machine of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Machine {
+pub struct Machine {
     /// Model of the processor.
-    pub(crate) model: String,
+    pub model: String,
     /// Cores that this process may use.
-    pub(crate) cores: usize,
+    pub cores: usize,
     /// Memory in MiB.
-    pub(crate) memory_mib: u64,
+    pub memory_mib: u64,
     /// Release of the kernel.
-    pub(crate) kernel: String,
+    pub kernel: String,
 }
 
 impl Machine {
     /// Asks the kernel.
-    pub(crate) fn read() -> Self {
+    pub fn read() -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         Self {
             model: parse_model(&read("/proc/cpuinfo")).unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
@@ -35,14 +35,30 @@ impl Machine {
 ///
 /// # Errors
 /// If there is no such process.
-pub(crate) fn process_ticks(pid: u32) -> anyhow::Result<u64> {
+pub fn process_ticks(pid: u32) -> anyhow::Result<u64> {
     let text =
         std::fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid} is gone"))?;
     parse_process_ticks(&text).with_context(|| format!("/proc/{pid}/stat reads otherwise"))
 }
 
+/// CPU time of a process so far, user and system, in nanoseconds: the sum over its threads. Finer than [`process_ticks`];
+/// threads that have ended are not in it.
+///
+/// # Errors
+/// If there is no such process, or the kernel keeps no such account.
+pub fn process_cpu_ns(pid: u32) -> anyhow::Result<u64> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid} is gone"))?;
+    let mut sum = 0;
+    for task in tasks.flatten() {
+        // A thread may end between the listing and the reading.
+        let Ok(text) = std::fs::read_to_string(task.path().join("schedstat")) else { continue };
+        sum += parse_schedstat_ns(&text).with_context(|| format!("schedstat of process {pid} reads otherwise"))?;
+    }
+    Ok(sum)
+}
+
 /// CPU time of each thread of a process, by name; threads of one name together.
-pub(crate) fn thread_ticks(pid: u32) -> Vec<(String, u64)> {
+pub fn thread_ticks(pid: u32) -> Vec<(String, u64)> {
     let mut all: Vec<(String, u64)> = Vec::new();
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return all };
     for task in tasks.flatten() {
@@ -60,7 +76,7 @@ pub(crate) fn thread_ticks(pid: u32) -> Vec<(String, u64)> {
 ///
 /// # Errors
 /// If there is no such process, or it is somebody else's.
-pub(crate) fn process_pss_kib(pid: u32) -> anyhow::Result<u64> {
+pub fn process_pss_kib(pid: u32) -> anyhow::Result<u64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
     parse_kib(&text, "Pss:").with_context(|| format!("{path} reads otherwise"))
@@ -70,19 +86,19 @@ pub(crate) fn process_pss_kib(pid: u32) -> anyhow::Result<u64> {
 ///
 /// # Errors
 /// If /proc cannot be read.
-pub(crate) fn machine_busy_ticks() -> anyhow::Result<u64> {
+pub fn machine_busy_ticks() -> anyhow::Result<u64> {
     let text = std::fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
     parse_busy_ticks(&text).context("/proc/stat reads otherwise")
 }
 
 /// Millicores that `ticks` in `seconds` are, with `ticks_per_s` of the clock.
 #[expect(clippy::cast_precision_loss, reason = "ticks of a run are far below 2^53")]
-pub(crate) fn millicores(ticks: u64, seconds: f64, ticks_per_s: u64) -> f64 {
+pub fn millicores(ticks: u64, seconds: f64, ticks_per_s: u64) -> f64 {
     ticks as f64 * 1_000.0 / ticks_per_s as f64 / seconds
 }
 
 /// Memory of the cgroup that holds `pid` alone, at its peak, in MiB; `None` where there is none of its own.
-pub(crate) fn cgroup_peak_mib(pid: u32) -> Option<f64> {
+pub fn cgroup_peak_mib(pid: u32) -> Option<f64> {
     let read = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok();
     let (theirs, ours) = (read(&pid.to_string())?, read("self")?);
     let path = theirs.lines().find_map(|line| line.strip_prefix("0::"))?;
@@ -101,6 +117,11 @@ fn parse_process_ticks(stat: &str) -> Option<u64> {
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
     Some(user + system)
+}
+
+/// The first field: time on a processor.
+fn parse_schedstat_ns(text: &str) -> Option<u64> {
+    text.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// User, nice, system and both kinds of interrupts: neither idle, nor waiting for disks, nor stolen by other machines.
@@ -146,6 +167,12 @@ mod tests {
     }
 
     #[test]
+    fn time_on_a_processor_is_the_first_field() {
+        assert_eq!(parse_schedstat_ns("1234567 89 10\n"), Some(1_234_567));
+        assert_eq!(parse_schedstat_ns(""), None);
+    }
+
+    #[test]
     fn sizes_and_models_are_read_by_name() {
         assert_eq!(parse_kib("Rss:   5 kB\nPss:            1234 kB\nPss_Anon: 7 kB\n", "Pss:"), Some(1_234));
         assert_eq!(parse_kib("Pss: many\n", "Pss:"), None);
@@ -156,6 +183,7 @@ mod tests {
     fn this_process_has_time_memory_and_threads() {
         let pid = std::process::id();
         assert!(process_ticks(pid).is_ok() && machine_busy_ticks().unwrap() > 0);
+        assert!(process_cpu_ns(pid).unwrap() > 0 && process_cpu_ns(u32::MAX).is_err());
         assert!(process_pss_kib(pid).unwrap() > 100);
         assert!(!thread_ticks(pid).is_empty());
         assert!(process_ticks(u32::MAX).is_err());

@@ -1,11 +1,12 @@
 //! The harness: starts everything as processes of their own, measures, and ends them.
 
-pub(crate) mod calibration;
+pub mod calibration;
 mod conversation;
-pub(crate) mod interrupt;
-pub(crate) mod kernel;
-mod process;
-pub(crate) mod profile;
+pub mod interrupt;
+pub mod kernel;
+pub mod process;
+pub mod profile;
+pub mod project;
 pub(crate) mod run;
 mod site;
 pub(crate) mod snapshot;

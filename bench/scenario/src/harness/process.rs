@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// A child that is ended with its handle.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     name: &'static str,
     child: Child,
     stdin: Option<ChildStdin>,
@@ -30,17 +30,17 @@ pub(crate) struct Process {
 
 /// What a process is started with.
 #[derive(Debug)]
-pub(crate) struct Start<'a> {
+pub struct Start<'a> {
     /// What it is called in reports and errors.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// The program.
-    pub(crate) program: &'a Path,
+    pub program: &'a Path,
     /// Its arguments.
-    pub(crate) arguments: Vec<String>,
+    pub arguments: Vec<String>,
     /// Where what it says goes: standard error, and standard output unless that speaks JSON lines.
-    pub(crate) log: PathBuf,
+    pub log: PathBuf,
     /// Whether it speaks JSON lines.
-    pub(crate) speaks: bool,
+    pub speaks: bool,
 }
 
 impl Process {
@@ -48,7 +48,7 @@ impl Process {
     ///
     /// # Errors
     /// If it cannot be started.
-    pub(crate) fn start(start: Start<'_>) -> anyhow::Result<Self> {
+    pub fn start(start: Start<'_>) -> anyhow::Result<Self> {
         let log = std::fs::File::create(&start.log).with_context(|| format!("cannot write {}", start.log.display()))?;
         let stdout = if start.speaks { Stdio::piped() } else { log.try_clone()?.into() };
         let mut child = Command::new(start.program)
@@ -68,12 +68,12 @@ impl Process {
     }
 
     /// What it is called.
-    pub(crate) fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         self.name
     }
 
     /// Its id.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
@@ -81,14 +81,14 @@ impl Process {
     ///
     /// # Errors
     /// If it has died.
-    pub(crate) fn tell(&mut self, line: &Value) -> anyhow::Result<()> {
+    pub fn tell(&mut self, line: &Value) -> anyhow::Result<()> {
         let stdin = self.stdin.as_mut().with_context(|| format!("{} does not listen", self.name))?;
         let outcome = writeln!(stdin, "{line}").and_then(|()| stdin.flush());
         outcome.map_err(|error| self.last_words(anyhow!(error)))
     }
 
     /// The lines that it has said since the last call, without waiting.
-    pub(crate) fn said(&self) -> Vec<Value> {
+    pub fn said(&self) -> Vec<Value> {
         let lines = self.lines.iter().flat_map(Receiver::try_iter);
         lines.filter_map(|line| serde_json::from_str(&line).ok()).collect()
     }
@@ -97,7 +97,7 @@ impl Process {
     ///
     /// # Errors
     /// If it dies, `timeout` passes, or somebody wants to leave.
-    pub(crate) fn wait_for(
+    pub fn wait_for(
         &mut self,
         event: &str,
         timeout: Duration,
@@ -127,7 +127,7 @@ impl Process {
     ///
     /// # Errors
     /// With its last words, if it has.
-    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
+    pub fn check(&mut self) -> anyhow::Result<()> {
         if self.child.try_wait()?.is_some() {
             bail!(self.obituary());
         }
@@ -140,7 +140,7 @@ impl Process {
     }
 
     /// Adds the last lines of its log to `error`.
-    pub(crate) fn last_words(&self, error: anyhow::Error) -> anyhow::Error {
+    pub fn last_words(&self, error: anyhow::Error) -> anyhow::Error {
         let log = std::fs::read(&self.log).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<&str> = log.lines().collect();
@@ -152,7 +152,7 @@ impl Process {
     ///
     /// # Errors
     /// If it had to be killed, or says that it failed.
-    pub(crate) fn stop(mut self, timeout: Duration) -> anyhow::Result<()> {
+    pub fn stop(mut self, timeout: Duration) -> anyhow::Result<()> {
         drop(self.stdin.take());
         let status = self.end(timeout)?;
         match status {

@@ -19,7 +19,7 @@ pub(crate) const SEED_PARAMETERS: [&str; 6] = [
 ];
 
 /// The seed parameters of `profile`, a name in `folder` or a path; each `null` where no file says it.
-pub(crate) fn seed_parameters(profile: &str, folder: &Path, set: &[(String, String)]) -> Value {
+pub fn seed_parameters(profile: &str, folder: &Path, set: &[(String, String)]) -> Value {
     let path =
         if Path::new(profile).is_file() { PathBuf::from(profile) } else { folder.join(format!("{profile}.toml")) };
     let broker = broker_table(&path, INHERIT_MAX).unwrap_or_default();

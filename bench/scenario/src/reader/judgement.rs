@@ -12,25 +12,25 @@ const STEP_MEAN_TOLERANCE: f64 = 0.02;
 
 /// The account of the points of the window. `expected = delivered + missing + lost_at_source`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Points {
+pub struct Points {
     /// Points that must arrive.
-    pub(crate) expected: u64,
+    pub expected: u64,
     /// Those that did.
-    pub(crate) delivered: u64,
+    pub delivered: u64,
     /// Those that did not, and nobody said why.
-    pub(crate) missing: u64,
+    pub missing: u64,
     /// Points that came in two events of different ids, in the whole run.
-    pub(crate) duplicated: u64,
+    pub duplicated: u64,
     /// Points that came after a younger one of their tag, in the whole run.
-    pub(crate) out_of_order: u64,
+    pub out_of_order: u64,
     /// Points that the server's queue lost, as the Overflow bit of the next one says.
-    pub(crate) lost_at_source: u64,
+    pub lost_at_source: u64,
 }
 
 impl Points {
     /// Delivered over expected, in percent; 100 where nothing was expected.
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-    pub(crate) fn delivered_percent(&self) -> f64 {
+    pub fn delivered_percent(&self) -> f64 {
         if self.expected == 0 { 100.0 } else { self.delivered as f64 * 100.0 / self.expected as f64 }
     }
 }

@@ -26,12 +26,17 @@ pub(crate) struct CurvePoint {
 
 /// The quantiles that a report gives, in milliseconds; `None` where there was no point.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Quantiles {
-    pub(crate) p50: Option<f64>,
-    pub(crate) p90: Option<f64>,
-    pub(crate) p99: Option<f64>,
-    pub(crate) p99_9: Option<f64>,
-    pub(crate) max: Option<f64>,
+pub struct Quantiles {
+    /// The median.
+    pub p50: Option<f64>,
+    /// 90 % took no longer.
+    pub p90: Option<f64>,
+    /// 99 % took no longer.
+    pub p99: Option<f64>,
+    /// 99.9 % took no longer.
+    pub p99_9: Option<f64>,
+    /// The longest.
+    pub max: Option<f64>,
 }
 
 impl Quantiles {

@@ -23,6 +23,7 @@ pub(crate) mod process;
 pub(crate) use accounts::{Rule, Totals, Window};
 #[cfg(test)]
 pub(crate) use judgement::Judgement;
-pub(crate) use judgement::Points;
-pub(crate) use latency::{CurvePoint, Quantiles};
+pub use judgement::Points;
+pub(crate) use latency::CurvePoint;
+pub use latency::Quantiles;
 pub(crate) use process::ReaderResult;

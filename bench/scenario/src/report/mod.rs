@@ -1,11 +1,14 @@
 //! The report of a run: JSON for programs, a table and a page for people.
 
-pub(crate) mod page;
-mod plot;
+pub mod page;
+pub mod plot;
 pub(crate) mod published;
 mod repeat;
-pub(crate) mod table;
+pub mod table;
 
+pub use crate::reader::{Points, Quantiles};
+pub use published::Published;
+pub use repeat::median;
 pub(crate) use repeat::median_report;
 
 use std::collections::BTreeMap;
@@ -17,63 +20,90 @@ use crate::harness::calibration::{Calibration, DRIFT_PERCENT_MAX};
 use crate::harness::kernel::Machine;
 use crate::harness::profile::seed_parameters;
 use crate::harness::run::{RunOutcome, RunSettings};
-use crate::reader::{Points, Quantiles};
-use published::Published;
 
 /// The report. Its fields are the keys of the JSON, all present in every case; `bench/README.md` explains them.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Report {
-    pub(crate) case: String,
-    pub(crate) seconds: u64,
-    pub(crate) commit: String,
-    pub(crate) seed: u64,
-    pub(crate) profile: String,
-    pub(crate) folded: Option<String>,
-    pub(crate) machine: Machine,
-    pub(crate) points: Points,
-    pub(crate) delivered_percent: f64,
-    pub(crate) messages_per_s: f64,
-    pub(crate) points_per_s: f64,
-    pub(crate) cpu_millicores: f64,
-    pub(crate) memory_mib: f64,
-    pub(crate) cgroup_memory_mib: Option<f64>,
-    pub(crate) machine_cpu_millicores: f64,
-    pub(crate) durability: String,
-    pub(crate) cpu_by_process: BTreeMap<String, f64>,
-    pub(crate) cpu_by_actor: BTreeMap<String, f64>,
-    pub(crate) broker: Value,
-    pub(crate) calibration: CalibrationReport,
-    pub(crate) flows: Vec<FlowReport>,
-    pub(crate) latency_ms: Quantiles,
-    pub(crate) latency_beyond_interval_ms: Quantiles,
-    pub(crate) published: Published,
+pub struct Report {
+    /// Short name of what was run.
+    pub case: String,
+    /// Length of the measured window, in seconds.
+    pub seconds: u64,
+    /// What was built.
+    pub commit: String,
+    /// Of everything that was drawn.
+    pub seed: u64,
+    /// The hardware profile.
+    pub profile: String,
+    /// How it was mapped onto fewer cores; `None`: it was not.
+    pub folded: Option<String>,
+    /// The machine.
+    pub machine: Machine,
+    /// The account of what had to arrive.
+    pub points: Points,
+    /// Of what had to arrive.
+    pub delivered_percent: f64,
+    /// Messages a second.
+    pub messages_per_s: f64,
+    /// Data points a second.
+    pub points_per_s: f64,
+    /// User and system time of the pipeline.
+    pub cpu_millicores: f64,
+    /// Largest proportional set size of the pipeline, in MiB.
+    pub memory_mib: f64,
+    /// Peak of its cgroup in MiB; `None` where it has none of its own.
+    pub cgroup_memory_mib: Option<f64>,
+    /// Busy time of the machine less all simulators.
+    pub machine_cpu_millicores: f64,
+    /// What an acknowledgement waited for.
+    pub durability: String,
+    /// Millicores by process.
+    pub cpu_by_process: BTreeMap<String, f64>,
+    /// Millicores by kind of actor.
+    pub cpu_by_actor: BTreeMap<String, f64>,
+    /// The seed parameters.
+    pub broker: Value,
+    /// The machine's speed.
+    pub calibration: CalibrationReport,
+    /// Each flow of data.
+    pub flows: Vec<FlowReport>,
+    /// Latency in milliseconds.
+    pub latency_ms: Quantiles,
+    /// What of it lies beyond the publishing interval.
+    pub latency_beyond_interval_ms: Quantiles,
+    /// Published figures of the same workload.
+    pub published: Published,
 }
 
 /// How fast the machine was, and how often the pipeline was woken on it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct CalibrationReport {
-    pub(crate) wake_us: f64,
-    pub(crate) copy_gib_s: f64,
+pub struct CalibrationReport {
+    /// Microseconds from waking a thread to its running.
+    pub wake_us: f64,
+    /// Memory copied, in GiB/s.
+    pub copy_gib_s: f64,
     /// The larger change of both from before the run to after it.
-    pub(crate) drift_percent: f64,
+    pub drift_percent: f64,
     /// Wake-ups of each core's executor; empty where the pipeline does not say.
-    pub(crate) wake_ups_per_s: BTreeMap<String, f64>,
+    pub wake_ups_per_s: BTreeMap<String, f64>,
 }
 
 /// One flow of data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct FlowReport {
-    pub(crate) name: String,
-    pub(crate) values_per_s: f64,
-    pub(crate) changes_per_s: f64,
+pub struct FlowReport {
+    /// Its name.
+    pub name: String,
+    /// Values that must arrive.
+    pub values_per_s: f64,
+    /// Changes at the source.
+    pub changes_per_s: f64,
     /// Updates that the newest value of their interval replaced, by design.
-    pub(crate) superseded_per_s: f64,
+    pub superseded_per_s: f64,
     /// Points that came again in an event of the same id.
-    pub(crate) redelivered: u64,
+    pub redelivered: u64,
     /// Bytes of a point in its message.
-    pub(crate) bytes_per_point: Option<f64>,
+    pub bytes_per_point: Option<f64>,
     /// The same under zstd level 19.
-    pub(crate) bytes_per_point_zstd19: Option<f64>,
+    pub bytes_per_point_zstd19: Option<f64>,
 }
 
 /// Names of everything that the harness ran besides the pipeline.
@@ -136,7 +166,8 @@ impl Report {
 }
 
 impl CalibrationReport {
-    fn new(before: Calibration, after: Calibration, wake_ups_per_s: &BTreeMap<String, f64>) -> Self {
+    /// Of two measurements and the wake-ups between them.
+    pub fn new(before: Calibration, after: Calibration, wake_ups_per_s: &BTreeMap<String, f64>) -> Self {
         Self {
             wake_us: rounded(before.wake_us),
             copy_gib_s: rounded(before.copy_gib_s),
@@ -146,7 +177,7 @@ impl CalibrationReport {
     }
 
     /// Whether the machine changed so much that the run is marked.
-    pub(crate) fn is_adrift(&self) -> bool {
+    pub fn is_adrift(&self) -> bool {
         self.drift_percent > DRIFT_PERCENT_MAX
     }
 }
@@ -156,7 +187,7 @@ fn all_rounded(values: &BTreeMap<String, f64>) -> BTreeMap<String, f64> {
 }
 
 /// Three decimals: a report is read by people as well.
-fn rounded(value: f64) -> f64 {
+pub fn rounded(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
 }
 

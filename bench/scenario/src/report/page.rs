@@ -9,7 +9,8 @@ use super::table::{details, rows};
 use crate::harness::window::Second;
 use crate::reader::CurvePoint;
 
-const STYLE: &str = "\
+/// The style of every page: light and dark, readable on a small screen.
+pub const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1d2430;--paper:#fff;--grid:#dde2ea;--line:#0a62c4;--bad:#b3261e}\
 @media(prefers-color-scheme:dark){:root{--ink:#e3e7ee;--paper:#14181f;--grid:#333b48;--line:#6fb1ff;--bad:#ff8a80}}\
 body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:68rem;margin:2rem auto;\
@@ -87,7 +88,8 @@ fn plots<'a>(drawn: &Drawn<'_>) -> [Plot<'a>; 4] {
     ]
 }
 
-fn escaped(text: &str) -> String {
+/// Text as it may stand in HTML.
+pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -13,17 +13,17 @@ const LINE: RGBColor = RGBColor(7, 8, 9);
 const VARIABLES: [(&str, &str); 3] = [("#010203", "--ink"), ("#040506", "--grid"), ("#070809", "--line")];
 
 /// One line over an axis.
-pub(crate) struct Plot<'a> {
+pub struct Plot<'a> {
     /// What is drawn.
-    pub(crate) title: &'a str,
+    pub title: &'a str,
     /// Of the horizontal axis, with its unit.
-    pub(crate) x_label: &'a str,
+    pub x_label: &'a str,
     /// Of the vertical axis, with its unit.
-    pub(crate) y_label: &'a str,
+    pub y_label: &'a str,
     /// From left to right; points that are no numbers are left out.
-    pub(crate) points: Vec<(f64, f64)>,
+    pub points: Vec<(f64, f64)>,
     /// Top of the vertical axis; `None`: a little above the highest point.
-    pub(crate) y_max: Option<f64>,
+    pub y_max: Option<f64>,
 }
 
 impl Plot<'_> {
@@ -31,7 +31,7 @@ impl Plot<'_> {
     ///
     /// # Errors
     /// If the crate fails.
-    pub(crate) fn svg(&self) -> anyhow::Result<String> {
+    pub fn svg(&self) -> anyhow::Result<String> {
         let points: Vec<(f64, f64)> =
             self.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
         let x_max = points.iter().map(|point| point.0).fold(0.0, f64::max).max(1e-3);

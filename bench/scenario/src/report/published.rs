@@ -17,14 +17,19 @@ pub(crate) enum PublishedCase {
 
 /// Published figures; `null` where nothing is published. A pair is a range.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub(crate) struct Published {
-    pub(crate) cpu_millicores: Option<[f64; 2]>,
-    pub(crate) memory_mib: Option<[f64; 2]>,
-    pub(crate) delivered_percent: Option<f64>,
+pub struct Published {
+    /// In thousandths of a core.
+    pub cpu_millicores: Option<[f64; 2]>,
+    /// In MiB.
+    pub memory_mib: Option<[f64; 2]>,
+    /// Of what was sent.
+    pub delivered_percent: Option<f64>,
     /// An upper bound.
-    pub(crate) latency_ms: Option<f64>,
-    pub(crate) points_per_s: Option<f64>,
-    pub(crate) messages_per_s: Option<f64>,
+    pub latency_ms: Option<f64>,
+    /// Data points into Event Hubs.
+    pub points_per_s: Option<f64>,
+    /// MQTT messages.
+    pub messages_per_s: Option<f64>,
 }
 
 /// 6 to 8 GB in MiB.

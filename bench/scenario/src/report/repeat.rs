@@ -29,7 +29,11 @@ fn faults(run: &Value) -> u64 {
     points.iter().filter_map(|key| run["points"][key].as_u64()).sum()
 }
 
-fn median(values: &[Value]) -> Value {
+/// Of each number in `values` the median; what is no number is the first one's.
+///
+/// # Panics
+/// If there is none, or one lacks a member of an array of the first.
+pub fn median(values: &[Value]) -> Value {
     match &values[0] {
         Value::Object(first) => {
             let mut object = Map::new();

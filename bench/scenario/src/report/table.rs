@@ -164,7 +164,7 @@ pub(crate) fn table(title: &str, report: &Value) -> String {
 }
 
 /// A number for people: no decimals from 1,000 on, at most one from 10 on, groups of three digits.
-fn number(value: &Value) -> Option<String> {
+pub fn number(value: &Value) -> Option<String> {
     let value = value.as_f64()?;
     let decimals = if value.abs() >= 1_000.0 || value.fract().abs() < 1e-9 {
         0

@@ -1,5 +1,7 @@
 //! The properties of a PUBLISH that mean something to a consumer of the hub (MQTT 5.0 §3.3.2.3).
 
+use mqtt::{Properties, Property};
+
 /// What of a PUBLISH's properties becomes part of an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PublishProperties<'a> {
@@ -17,56 +19,24 @@ impl<'a> PublishProperties<'a> {
     /// Reads `bytes`, the properties without their length. Reading ends at the first byte that is no property, and
     /// text that is no UTF-8 is left out: whoever published it was told when it came.
     pub(crate) fn read(bytes: &'a [u8]) -> Self {
+        let text = |bytes| std::str::from_utf8(bytes).ok();
         let mut properties = Self::default();
-        let mut rest = bytes;
-        while let Some(after) = properties.read_one(rest) {
-            rest = after;
+        for property in Properties::new(bytes) {
+            match property {
+                Property::ContentType(bytes) => properties.content_type = text(bytes),
+                Property::ResponseTopic(bytes) => properties.response_topic = text(bytes),
+                Property::CorrelationData(bytes) => properties.correlation_data = Some(bytes),
+                Property::UserProperty { name, value } => {
+                    properties.user_properties.extend(text(name).zip(text(value)));
+                }
+                Property::PayloadFormatIndicator(_)
+                | Property::MessageExpiryInterval(_)
+                | Property::SubscriptionIdentifier(_)
+                | Property::TopicAlias(_) => {}
+            }
         }
         properties
     }
-
-    /// Reads one property; what follows it, or `None` at the end and where nothing can be read.
-    fn read_one(&mut self, bytes: &'a [u8]) -> Option<&'a [u8]> {
-        let (identifier, rest) = bytes.split_first()?;
-        match identifier {
-            0x03 => {
-                let (text, rest) = binary(rest)?;
-                self.content_type = std::str::from_utf8(text).ok();
-                Some(rest)
-            }
-            0x08 => {
-                let (text, rest) = binary(rest)?;
-                self.response_topic = std::str::from_utf8(text).ok();
-                Some(rest)
-            }
-            0x09 => {
-                let (data, rest) = binary(rest)?;
-                self.correlation_data = Some(data);
-                Some(rest)
-            }
-            0x26 => {
-                let (name, rest) = binary(rest)?;
-                let (value, rest) = binary(rest)?;
-                if let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) {
-                    self.user_properties.push((name, value));
-                }
-                Some(rest)
-            }
-            // Payload Format Indicator, Topic Alias, Message Expiry Interval.
-            0x01 => rest.get(1..),
-            0x23 => rest.get(2..),
-            0x02 => rest.get(4..),
-            // Subscription Identifier: a Variable Byte Integer.
-            0x0b => rest.get(rest.iter().position(|byte| byte & 0x80 == 0)? + 1..),
-            _ => None,
-        }
-    }
-}
-
-/// Splits off Binary Data or a UTF-8 Encoded String (MQTT 5.0 §1.5.4, §1.5.6).
-fn binary(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<2>()?;
-    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
 }
 
 #[cfg(test)]

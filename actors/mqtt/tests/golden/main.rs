@@ -1,0 +1,5 @@
+//! Golden bytes of `vectors/`, both directions.
+
+mod from_client;
+mod support;
+mod to_client;
