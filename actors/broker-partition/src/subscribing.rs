@@ -1,54 +1,27 @@
-//! Subscribers: their Subscriptions, their credit, what they settle, and their end.
-
-use std::ops::Range;
-use std::time::Duration;
+//! Subscriptions of clients, shared ones and others: made, replaced and ended; Retained Messages for new ones.
 
 use contract::{
-    ConnectionAddress, Credit, Delivery, DeliveryNumber, DeliveryOutcome, Effects, Instant, RetainHandling,
-    SubscribeResult, SubscribeToken, SubscriptionRequest,
+    ConnectionAddress, Delivery, Effects, Instant, RetainHandling, SessionId, SubscribeResult, SubscribeToken,
+    SubscriptionName, SubscriptionRequest,
 };
 
-use crate::clients::Arrival;
-use crate::effect::{Effect, Report};
-use crate::limits::QueueWhenFull;
+use crate::effect::Effect;
+use crate::shared_groups::GroupIndex;
 use crate::state::BrokerPartition;
-use crate::subscriber::Subscriber;
-use crate::subscription_index::{SubscriptionEntry, SubscriptionOptions};
-
-/// Waiting records, and Retained Messages, that one step looks at for expiry, about.
-const SWEPT_PER_STEP_MAX: usize = 16_384;
+use crate::subscriber::{NO_GROUP, Waiting};
+use crate::subscription::{SubscriptionEntry, SubscriptionOptions};
 
 impl BrokerPartition {
-    pub(crate) fn handle_attach(
-        &mut self,
-        connection: ConnectionAddress,
-        client_identifier: Box<str>,
-        effects: &mut Effects<Effect>,
-    ) {
-        match self.clients.arrive(connection, client_identifier, self.limits.sessions_count_max) {
-            Arrival::New => self.told.sessions_are_full = false,
-            Arrival::TakesOver(older) => effects.push(Effect::TakenOver { connection: older }),
-            Arrival::NotKept => {
-                self.clients_not_kept_count += 1;
-                if !self.told.sessions_are_full {
-                    self.told.sessions_are_full = true;
-                    effects.push(Effect::Report(Report::SessionsLimitReached));
-                }
-            }
-        }
-        let session = contract::SessionId { home: self.partition, number: 0 };
-        effects.push(Effect::Attached { connection, session, state: None });
-    }
-
     pub(crate) fn handle_subscribe(
         &mut self,
+        session: SessionId,
         connection: ConnectionAddress,
         token: SubscribeToken,
         subscriptions: Vec<SubscriptionRequest>,
         now: Instant,
         effects: &mut Effects<Effect>,
     ) {
-        let Some(index) = self.find_or_make_subscriber(connection) else {
+        let Some(index) = self.find_or_make_subscriber(session, connection) else {
             let results = vec![SubscribeResult::QuotaExceeded; subscriptions.len()];
             effects.push(Effect::Subscribed { connection, token, results });
             return;
@@ -58,7 +31,7 @@ impl BrokerPartition {
         effects.push(Effect::Subscribed { connection, token, results });
         let mut deliveries = Vec::new();
         for (topic_filter, options) in replays {
-            self.replay(index, &topic_filter, &options, now, &mut deliveries);
+            self.replay(index, &topic_filter, options, now, &mut deliveries);
         }
         if !deliveries.is_empty() {
             effects.push(Effect::Deliver { connection, deliveries });
@@ -71,30 +44,82 @@ impl BrokerPartition {
         request: SubscriptionRequest,
         replays: &mut Vec<(Box<str>, SubscriptionOptions)>,
     ) -> SubscribeResult {
-        let subscriber = self.subscribers.get_mut(index);
-        let is_new = !subscriber.topic_filters.contains(&request.topic_filter);
-        let is_full = subscriber.topic_filters.len() >= self.limits.subscriptions_per_client_max as usize
-            || self.index.subscriptions_count() >= self.limits.subscriptions_count_max;
-        if is_new && is_full {
+        let options = SubscriptionOptions::of(&request);
+        let entry = SubscriptionEntry { subscriber: index, options };
+        if let Some(share_name) = &request.share_name {
+            // No Retained Messages are sent (MQTT 5.0 §4.8.2).
+            return self.subscribe_shared(entry, share_name, &request.topic_filter);
+        }
+        let is_new = !self.index.contains(&request.topic_filter, index);
+        if is_new && self.is_full_of_subscriptions(index) {
             return SubscribeResult::QuotaExceeded;
         }
-        let options = SubscriptionOptions {
-            maximum_qos: request.maximum_qos,
-            no_local: request.no_local,
-            retain_as_published: request.retain_as_published,
-            identifier: request.subscription_identifier,
-        };
-        self.index.insert(&request.topic_filter, SubscriptionEntry { subscriber: index, options });
+        let (node, replaced) = self.index.insert(&request.topic_filter, entry);
+        match replaced {
+            Some(before) => self.no_local_count -= u32::from(before.options.no_local()),
+            None => {
+                self.subscribers.get_mut(index).nodes.push(node);
+                self.subscriptions_count += 1;
+            }
+        }
+        self.no_local_count += u32::from(options.no_local());
         let is_replayed = match request.retain_handling {
             RetainHandling::Send => true,
             RetainHandling::SendIfNew => is_new,
             RetainHandling::DoNotSend => false,
         };
         if is_replayed {
-            replays.push((request.topic_filter.clone(), options));
+            replays.push((request.topic_filter, options));
         }
-        subscriber.topic_filters.insert(request.topic_filter);
         SubscribeResult::Granted
+    }
+
+    fn is_full_of_subscriptions(&self, index: u32) -> bool {
+        let own_count = self.subscribers.get(index).subscriptions_count();
+        own_count >= self.limits.subscriptions_per_client_max as usize
+            || self.subscriptions_count >= self.limits.subscriptions_count_max
+    }
+
+    fn subscribe_shared(&mut self, entry: SubscriptionEntry, share_name: &str, topic_filter: &str) -> SubscribeResult {
+        let known = self.find_group(share_name, topic_filter);
+        let is_new = !known.is_some_and(|group| self.groups.contains(group, entry.subscriber));
+        if is_new {
+            let has_no_room = self.groups.count() >= self.limits.shared_subscriptions_count_max as usize;
+            if self.is_full_of_subscriptions(entry.subscriber) || (known.is_none() && has_no_room) {
+                return SubscribeResult::QuotaExceeded;
+            }
+        }
+        let group = known.unwrap_or_else(|| {
+            let group = self.groups.next_index();
+            let node = self.index.insert_group(topic_filter, group);
+            self.groups.insert(share_name, topic_filter, node);
+            group
+        });
+        self.groups.join(group, entry);
+        if is_new {
+            self.subscribers.get_mut(entry.subscriber).groups.push(group);
+            self.subscriptions_count += 1;
+        }
+        SubscribeResult::Granted
+    }
+
+    fn find_group(&self, share_name: &str, topic_filter: &str) -> Option<GroupIndex> {
+        self.groups.find(self.index.groups(topic_filter), share_name)
+    }
+
+    /// Takes a member out of a Shared Subscription, which goes with its last; whether it was one.
+    pub(crate) fn leave_group(&mut self, group: GroupIndex, index: u32) -> bool {
+        let (was_there, empty) = self.groups.leave(group, index);
+        if let Some(node) = empty {
+            self.index.remove_group(node, group);
+        }
+        was_there
+    }
+
+    /// A Subscription has left the index.
+    pub(crate) fn count_removed(&mut self, no_local: bool) {
+        self.subscriptions_count -= 1;
+        self.no_local_count -= u32::from(no_local);
     }
 
     /// Queues the Retained Messages of a Subscription; what the credit allows leaves the queue at once, to `deliveries`.
@@ -102,7 +127,7 @@ impl BrokerPartition {
         &mut self,
         index: u32,
         topic_filter: &str,
-        options: &SubscriptionOptions,
+        options: SubscriptionOptions,
         now: Instant,
         deliveries: &mut Vec<Delivery>,
     ) {
@@ -113,157 +138,68 @@ impl BrokerPartition {
             if subscriber.may_send() {
                 deliveries.append(&mut subscriber.take_deliveries(now, records));
             }
-            if let Some(expires_at) = records.get(record).expires_at {
+            let held = records.get(record);
+            if let Some(expires_at) = held.expires_at {
                 expires_first = Some(expires_first.map_or(expires_at, |first| first.min(expires_at)));
             }
-            subscriber.enqueue_retained(record, options, limits, records);
+            let waiting = Waiting {
+                record,
+                group: NO_GROUP,
+                qos: held.qos.min(options.maximum_qos()),
+                retain: true,
+                identifiers: options.identifier().map_or_else(Box::default, |identifier| Box::from([identifier])),
+            };
+            subscriber.enqueue_retained(waiting, limits, records);
         });
         self.note_queue(index, expires_first);
     }
 
     pub(crate) fn handle_unsubscribe(
         &mut self,
+        session: SessionId,
         connection: ConnectionAddress,
         token: SubscribeToken,
-        topic_filters: &[Box<str>],
+        topic_filters: &[SubscriptionName],
         effects: &mut Effects<Effect>,
     ) {
-        let index = self.subscribers_by_connection.get(&connection).copied();
-        let mut remove = |topic_filter: &str| {
-            let Some(index) = index else { return false };
-            self.subscribers.get_mut(index).topic_filters.remove(topic_filter);
-            self.index.remove(topic_filter, index)
-        };
-        let existed = topic_filters.iter().map(|topic_filter| remove(topic_filter)).collect();
+        let index = self.subscribers_by_session.get(&session).copied();
+        let unsubscribe = |name| index.is_some_and(|index| self.unsubscribe(index, name));
+        let existed = topic_filters.iter().map(unsubscribe).collect();
         effects.push(Effect::Unsubscribed { connection, token, existed });
     }
 
-    pub(crate) fn handle_subscriber_credit(&mut self, connection: ConnectionAddress, credit: Credit) {
-        let Some(index) = self.find_or_make_subscriber(connection) else {
-            self.unknown_count += 1;
-            return;
-        };
-        add(&mut self.subscribers.get_mut(index).credit, credit);
-        self.note_queue(index, None);
+    /// Ends a Subscription; whether it was there. What is queued stays queued (MQTT-3.10.4-3).
+    fn unsubscribe(&mut self, index: u32, name: &SubscriptionName) -> bool {
+        let SubscriptionName { share_name, topic_filter } = name;
+        if let Some(share_name) = share_name {
+            let Some(group) = self.find_group(share_name, topic_filter) else { return false };
+            if !self.leave_group(group, index) {
+                return false;
+            }
+            forget(&mut self.subscribers.get_mut(index).groups, group);
+            self.count_removed(false);
+            return true;
+        }
+        let Some((node, removed)) = self.index.remove(topic_filter, index) else { return false };
+        forget(&mut self.subscribers.get_mut(index).nodes, node);
+        self.count_removed(removed.options.no_local());
+        true
     }
 
-    pub(crate) fn handle_deliveries_settled(
-        &mut self,
-        connection: ConnectionAddress,
-        numbers: &[Range<DeliveryNumber>],
-        outcome: DeliveryOutcome,
-    ) {
-        let Some(index) = self.subscribers_by_connection.get(&connection).copied() else {
-            self.unknown_count += 1;
-            return;
-        };
-        let subscriber = self.subscribers.get_mut(index);
-        for range in numbers {
-            self.unknown_count =
-                self.unknown_count.saturating_add(subscriber.settle(range, outcome, &mut self.records));
-        }
-    }
-
-    pub(crate) fn handle_detach(&mut self, connection: ConnectionAddress) {
-        self.clients.leave(connection);
-        let Some(index) = self.subscribers_by_connection.remove(&connection) else { return };
-        let mut subscriber = self.subscribers.remove(index);
-        for topic_filter in &subscriber.topic_filters {
-            self.index.remove(topic_filter, index);
-        }
-        if let Some(due) = subscriber.expiry_due {
-            self.expiries.remove(&(due, index));
-        }
-        self.full_subscribers_count -= u32::from(subscriber.is_noted_full);
-        subscriber.drop_all(&mut self.records);
-        self.ended_subscribers.merge(&subscriber.ledger);
-    }
-
-    fn find_or_make_subscriber(&mut self, connection: ConnectionAddress) -> Option<u32> {
-        if let Some(index) = self.subscribers_by_connection.get(&connection) {
-            return Some(*index);
-        }
-        if self.subscribers.len() >= self.limits.sessions_count_max as usize {
+    /// The session of a connection that publishes, where a Subscription leaves a client's own publications out.
+    pub(crate) fn session_without_local(&self, connection: ConnectionAddress) -> Option<SessionId> {
+        if self.no_local_count == 0 {
             return None;
         }
-        let index = self.subscribers.insert(Subscriber::new(connection));
-        self.subscribers_by_connection.insert(connection, index);
-        Some(index)
-    }
-
-    /// Looks at a queue that has changed: whether it may be sent from, whether it holds publishers back, and when it must be swept of
-    /// records that expire, of which `expires_at` is the first that joined.
-    pub(crate) fn note_queue(&mut self, index: u32, expires_at: Option<Instant>) {
-        let subscriber = self.subscribers.get_mut(index);
-        if !subscriber.is_ready && subscriber.may_send() {
-            subscriber.is_ready = true;
-            self.ready.push_back(index);
-        }
-        if self.limits.subscriber_queue_when_full == QueueWhenFull::BackPressure {
-            let was_full = subscriber.is_noted_full;
-            let is_full = subscriber.is_full(&self.limits, was_full);
-            subscriber.is_noted_full = is_full;
-            self.full_subscribers_count += u32::from(is_full);
-            self.full_subscribers_count -= u32::from(was_full);
-        }
-        if let Some(due) = expires_at.map(whole_second_after)
-            && subscriber.expiry_due.is_none_or(|known| due < known)
-        {
-            if let Some(known) = subscriber.expiry_due.replace(due) {
-                self.expiries.remove(&(known, index));
-            }
-            self.expiries.insert((due, index));
-        }
-    }
-
-    /// Sends subscribers what their credit allows.
-    pub(crate) fn send_to_subscribers(&mut self, now: Instant, effects: &mut Effects<Effect>) {
-        while self.has_room(effects)
-            && let Some(index) = self.ready.pop_front()
-        {
-            // The place may have another subscriber since, which has not become ready.
-            if !self.subscribers.find(index).is_some_and(|subscriber| subscriber.is_ready) {
-                continue;
-            }
-            let subscriber = self.subscribers.get_mut(index);
-            subscriber.is_ready = false;
-            let deliveries = subscriber.take_deliveries(now, &mut self.records);
-            if !deliveries.is_empty() {
-                effects.push(Effect::Deliver { connection: subscriber.connection, deliveries });
-            }
-            self.note_queue(index, None);
-        }
-        if !self.ready.is_empty() {
-            self.continue_at = Some(now);
-        }
-    }
-
-    /// Drops what has expired, wherever it waits; what is left for another step stays due.
-    pub(crate) fn sweep(&mut self, now: Instant) {
-        let mut looked_at_count = 0;
-        while looked_at_count < SWEPT_PER_STEP_MAX
-            && let Some((due, index)) = self.expiries.first().copied()
-            && due <= now
-        {
-            self.expiries.pop_first();
-            let subscriber = self.subscribers.get_mut(index);
-            looked_at_count += subscriber.sweep(now, &mut self.records);
-            let expires_at = subscriber.expiry_due.take();
-            self.note_queue(index, expires_at);
-        }
-        self.retained.sweep(now, SWEPT_PER_STEP_MAX, &mut self.records);
+        let index = self.subscribers_by_connection.get(&connection)?;
+        Some(self.subscribers.get(*index).session)
     }
 }
 
-/// Adds credit; it stops at the largest number.
-pub(crate) fn add(credit: &mut Credit, more: Credit) {
-    credit.count = credit.count.saturating_add(more.count);
-    credit.bytes = credit.bytes.saturating_add(more.bytes);
-}
-
-/// Sweeps are due at whole seconds only, so that one serves many records; the interval has that unit too.
-fn whole_second_after(instant: Instant) -> Instant {
-    Instant::ZERO + Duration::from_secs(instant.as_nanos().div_ceil(1_000_000_000))
+/// Takes one number out of a list in no order. Some 50 us in a list of a million.
+fn forget(numbers: &mut Vec<u32>, number: u32) {
+    let at = numbers.iter().position(|each| *each == number).expect("a subscriber knows its Subscriptions");
+    numbers.swap_remove(at);
 }
 
 #[cfg(test)]
