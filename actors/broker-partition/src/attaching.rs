@@ -221,3 +221,214 @@ impl BrokerPartition {
         effects.push(Effect::PublishWill { session, partition, publication });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use contract::{PublicationDraft, SESSION_EXPIRY_NEVER};
+
+    use super::*;
+    use crate::Message;
+    use crate::testing::{PARTITION, PARTITIONS_COUNT, World, connection, draft, publish};
+
+    #[test]
+    fn a_parked_session_is_given_to_the_next_connection_with_what_it_left() {
+        let mut world = World::new();
+        assert_eq!(attach(&mut world, 1, REQUEST), [attached(1, 0, None)]);
+        assert_eq!(park(&mut world, 1, 0, 60), []);
+        assert_eq!(["sessions", "sessions_parked"].map(|name| world.counter(name)), [1, 1]);
+        assert_eq!(attach(&mut world, 2, REQUEST), [attached(2, 0, Some(state()))]);
+        assert_eq!(["sessions_parked", "sessions_bytes", "unknown"].map(|name| world.counter(name)), [0, 0, 0]);
+        assert_eq!(park(&mut world, 1, 0, 60), [], "the older connection has it no longer");
+        assert_eq!(world.counter("unknown"), 1);
+    }
+
+    #[test]
+    fn a_session_expires_so_long_after_its_connection() {
+        let mut world = World::new();
+        attach(&mut world, 1, REQUEST);
+        park(&mut world, 1, 0, 60);
+        assert_eq!(world.wait(Duration::from_millis(59_999)), []);
+        assert_eq!(world.wait(Duration::from_millis(1)), [ended(0)]);
+        assert_eq!(attach(&mut world, 2, REQUEST), [attached(2, 1, None)], "a new one has a new name");
+        park(&mut world, 2, 1, SESSION_EXPIRY_NEVER);
+        assert_eq!(contract::Actor::poll_timeout(&world.actor), None);
+        attach(&mut world, 3, REQUEST);
+        park(&mut world, 3, 1, 60);
+        world.now = Instant::from_millis(120_000);
+        assert_eq!(attach(&mut world, 4, REQUEST), [ended(1), attached(4, 2, None)], "before its timeout was called");
+        assert_eq!(park(&mut world, 4, 2, 0), [ended(2)], "DISCONNECT may shorten it to nothing");
+        assert_eq!(world.counter("sessions"), 0);
+    }
+
+    #[test]
+    fn clean_start_ends_the_session_before() {
+        let mut world = World::new();
+        attach(&mut world, 1, REQUEST);
+        park(&mut world, 1, 0, 60);
+        let clean = Request { clean_start: true, ..REQUEST };
+        assert_eq!(attach(&mut world, 2, clean), [ended(0), attached(2, 1, None)]);
+        let taken_over = Effect::TakenOver { connection: connection(2) };
+        assert_eq!(attach(&mut world, 3, clean), [taken_over]);
+        assert_eq!(park(&mut world, 2, 1, 60), [ended(1), attached(3, 2, None)]);
+    }
+
+    #[test]
+    fn a_take_over_waits_until_the_older_connection_has_released_the_session() {
+        let mut world = World::new();
+        attach(&mut world, 1, REQUEST);
+        let taken_over = |slot| Effect::TakenOver { connection: connection(slot) };
+        assert_eq!(attach(&mut world, 2, REQUEST), [taken_over(1)]);
+        assert_eq!(attach(&mut world, 3, REQUEST), [taken_over(2)], "a newer one replaces it; the older is told once");
+        assert_eq!(park(&mut world, 1, 0, 60), [attached(3, 0, Some(state()))]);
+        assert_eq!(attach(&mut world, 4, REQUEST), [taken_over(3)]);
+        assert_eq!(detach(&mut world, 3, 0, WillFate::Publish), [attached(4, 1, None)]);
+        assert_eq!(attach(&mut world, 5, REQUEST), [taken_over(4)]);
+        world.step(Message::Lost { connection: connection(5) });
+        assert_eq!(detach(&mut world, 4, 1, WillFate::Publish), [], "who waited was lost");
+        assert_eq!(["sessions", "unknown"].map(|name| world.counter(name)), [0, 0]);
+    }
+
+    #[test]
+    fn a_lost_connection_ends_its_session_and_publishes_its_will() {
+        let mut world = World::new();
+        attach(&mut world, 1, Request { will_delay_s: Some(9), ..REQUEST });
+        attach(&mut world, 2, REQUEST);
+        let effects = world.step(Message::Lost { connection: connection(1) });
+        assert_eq!(effects, [will(&world, 0), ended(0), attached(2, 1, None)]);
+        assert_eq!(world.step(Message::Lost { connection: connection(1) }), []);
+    }
+
+    #[test]
+    fn a_will_is_published_after_its_delay_or_at_the_end_of_the_session() {
+        let mut world = World::new();
+        let mut start = |delay_s, expiry_s| {
+            let session = world.actor.sessions.count();
+            let number = attach(&mut world, 1, Request { will_delay_s: Some(delay_s), ..REQUEST });
+            let [Effect::Attached { session, .. }] = number[..] else { panic!("{session} {number:?}") };
+            let mut seen = park(&mut world, 1, session.number, expiry_s);
+            let mut waited_s = 0;
+            while !seen.iter().any(|each| matches!(each, Effect::PublishWill { .. })) {
+                seen = world.wait(Duration::from_secs(1));
+                waited_s += 1;
+            }
+            let effects = attach(&mut world, 2, Request { clean_start: true, ..REQUEST });
+            let [.., Effect::Attached { session, .. }] = effects[..] else { panic!("{effects:?}") };
+            assert!(!effects.iter().any(|each| matches!(each, Effect::PublishWill { .. })), "once");
+            detach(&mut world, 2, session.number, WillFate::Publish);
+            waited_s
+        };
+        assert_eq!([start(0, 60), start(5, 60), start(60, 7), start(5, SESSION_EXPIRY_NEVER)], [0, 5, 7, 5]);
+    }
+
+    #[test]
+    fn a_will_is_not_published_when_its_client_took_leave_or_came_back_before_its_delay() {
+        let mut world = World::new();
+        let with_will = Request { will_delay_s: Some(5), ..REQUEST };
+        attach(&mut world, 1, with_will);
+        world.step(park_message(1, 0, 60, WillFate::Delete));
+        assert_eq!(world.wait(Duration::from_secs(10)), []);
+        attach(&mut world, 2, with_will);
+        park(&mut world, 2, 0, 60);
+        world.wait(Duration::from_secs(4));
+        assert_eq!(attach(&mut world, 3, REQUEST).len(), 1);
+        assert_eq!(detach(&mut world, 3, 0, WillFate::Publish), [], "the new connection has none");
+        attach(&mut world, 4, Request { will_delay_s: Some(5), ..REQUEST });
+        assert_eq!(detach(&mut world, 4, 1, WillFate::Delete), []);
+        attach(&mut world, 5, Request { will_delay_s: Some(5), ..REQUEST });
+        assert_eq!(detach(&mut world, 5, 2, WillFate::Publish), [will(&world, 2)], "the session ends: no delay");
+        assert_eq!(world.counter("wills_published"), 1);
+    }
+
+    #[test]
+    fn the_limit_of_sessions_refuses_and_frees_again() {
+        let mut world = World::with(|limits| limits.sessions_count_max = 1);
+        let other = Request { client_identifier: "d", ..REQUEST };
+        attach(&mut world, 1, REQUEST);
+        let refused = |slot| Effect::AttachRefused { connection: connection(slot), refusal: Refusal::QuotaExceeded };
+        assert_eq!(attach(&mut world, 2, other), [refused(2), Effect::Report(Report::SessionsLimitReached)]);
+        assert_eq!(attach(&mut world, 3, other), [refused(3)], "told once");
+        assert_eq!(attach(&mut world, 4, REQUEST).len(), 1, "a take-over needs no room");
+        assert_eq!(detach(&mut world, 1, 0, WillFate::Delete), [attached(4, 1, None)]);
+        assert_eq!(["sessions", "sessions_refused"].map(|name| world.counter(name)), [1, 2]);
+    }
+
+    #[test]
+    fn wills_and_parked_sessions_have_a_share_of_the_budget_and_end_beyond_it() {
+        let will_bytes = will_publication(Instant::ZERO).size_bytes() as u64;
+        let parked_bytes = state_bytes(&state());
+        let mut world = World::with(|limits| limits.spill_bytes = (will_bytes + parked_bytes) * 4);
+        attach(&mut world, 1, Request { will_delay_s: Some(60), ..REQUEST });
+        assert_eq!((world.counter("sessions_bytes"), world.actor.bytes()), (will_bytes, will_bytes));
+        assert_eq!(park(&mut world, 1, 0, 60), []);
+        assert_eq!(world.actor.bytes(), will_bytes + parked_bytes);
+        let refused = attach(&mut world, 2, Request { client_identifier: "d", will_delay_s: Some(1), ..REQUEST });
+        assert!(matches!(refused[0], Effect::AttachRefused { .. }));
+        assert_eq!(attach(&mut world, 3, Request { client_identifier: "d", ..REQUEST }), [attached(3, 1, None)]);
+        assert_eq!(park(&mut world, 3, 1, 60), [ended(1)]);
+        assert_eq!(world.counter("sessions_left_out"), 1);
+    }
+
+    #[derive(Clone, Copy)]
+    struct Request {
+        client_identifier: &'static str,
+        clean_start: bool,
+        will_delay_s: Option<u32>,
+    }
+
+    const REQUEST: Request = Request { client_identifier: "c", clean_start: false, will_delay_s: None };
+
+    fn attach(world: &mut World, slot: u32, request: Request) -> Vec<Effect> {
+        let Request { client_identifier, clean_start, will_delay_s } = request;
+        let publication = will_publication(world.now);
+        let will = will_delay_s.map(|delay_s| Box::new(SessionWill { publication, delay_s }));
+        let client_identifier = client_identifier.into();
+        let request = Box::new(AttachRequest { client_identifier, clean_start, session_expiry_s: 60, will });
+        world.step(Message::Attach { connection: connection(slot), request })
+    }
+
+    fn will_publication(now: Instant) -> contract::Publication {
+        publish(&PublicationDraft { received_at: now, ..draft("will") }, b"gone")
+    }
+
+    fn state() -> SessionState {
+        SessionState { received: vec![7], ..SessionState::default() }
+    }
+
+    fn own(number: u64) -> SessionId {
+        SessionId { home: PARTITION, number }
+    }
+
+    fn attached(slot: u32, number: u64, state: Option<SessionState>) -> Effect {
+        Effect::Attached { connection: connection(slot), session: own(number), state: state.map(Box::new) }
+    }
+
+    fn ended(number: u64) -> Effect {
+        Effect::EndSession { session: own(number) }
+    }
+
+    /// A Will that was given at the start, published as late as it is.
+    fn will(world: &World, number: u64) -> Effect {
+        let partition = partition_of(b"will", PARTITIONS_COUNT);
+        let received_utc = contract::UtcTime::default().saturating_add(world.now - Instant::ZERO);
+        let given = will_publication(world.now);
+        // The tests' clients give no date, so that the date follows from CONNECT's alone.
+        let publication = given.received_again(world.now, contract::UtcTime::default());
+        assert!(received_utc >= publication.received_utc());
+        Effect::PublishWill { session: own(number), partition, publication }
+    }
+
+    fn park_message(slot: u32, number: u64, session_expiry_s: u32, will: WillFate) -> Message {
+        let state = Box::new(state());
+        Message::Park { session: own(number), connection: connection(slot), state, session_expiry_s, will }
+    }
+
+    fn park(world: &mut World, slot: u32, number: u64, session_expiry_s: u32) -> Vec<Effect> {
+        world.step(park_message(slot, number, session_expiry_s, WillFate::Publish))
+    }
+
+    fn detach(world: &mut World, slot: u32, number: u64, will: WillFate) -> Vec<Effect> {
+        world.step(Message::Detach { session: own(number), connection: connection(slot), will })
+    }
+}

@@ -131,10 +131,10 @@ fn take_identifiers(identifiers: &mut Vec<u32>) -> Box<[u32]> {
 
 #[cfg(test)]
 mod tests {
-    use contract::{Delivery, PublicationDraft, QoS, RetainHandling, SubscriptionRequest};
+    use contract::{Delivery, PublicationDraft, Publisher, QoS, RetainHandling, SubscriptionRequest};
 
     use super::*;
-    use crate::testing::{SESSION, World, client, connection, delivered, draft, publication, publish, request};
+    use crate::testing::{SESSION, World, client, delivered, draft, publication, publish, request, session};
 
     #[test]
     fn one_delivery_carries_the_highest_level_and_all_identifiers_of_a_client() {
@@ -159,7 +159,9 @@ mod tests {
         world.subscriber_credit(1, 10);
         world.subscribe_with(1, SubscriptionRequest { no_local: true, ..request("a") });
         assert_eq!(delivered(&world.publish_as(client(1), publication("a"))), []);
+        assert_eq!(delivered(&world.publish_as(Publisher::Will(session(1)), publication("a"))), []);
         assert_eq!(delivered(&world.publish_as(client(2), publication("a"))).len(), 1);
+        assert_eq!(delivered(&world.publish_as(Publisher::Will(session(2)), publication("a"))).len(), 1);
         assert_eq!(delivered(&world.publish_as(SESSION, publication("a"))).len(), 1);
     }
 
@@ -262,7 +264,7 @@ mod tests {
         }
         assert!(!world.actor.is_under_pressure());
         assert!(world.counter("dropped_queue_full") > 0);
-        world.step(crate::Message::Detach { connection: connection(1) });
+        world.detach(1);
     }
 
     fn deliveries(effects: &[Effect]) -> Vec<Delivery> {

@@ -146,3 +146,84 @@ pub(crate) fn add(credit: &mut Credit, more: Credit) {
 fn whole_second_after(instant: Instant) -> Instant {
     Instant::ZERO + Duration::from_secs(instant.as_nanos().div_ceil(1_000_000_000))
 }
+
+#[cfg(test)]
+mod tests {
+    use contract::PublicationDraft;
+
+    use super::*;
+    use crate::testing::{SESSION, World, accepted, delivered, draft, publication, publish};
+
+    #[test]
+    fn nothing_is_sent_before_the_first_credit_and_no_more_than_it() {
+        let mut world = World::new();
+        world.subscribe(1, "a");
+        for _ in 0..3 {
+            assert_eq!(delivered(&world.publish("a")), []);
+        }
+        assert_eq!(delivered(&world.subscriber_credit(1, 2)).len(), 2);
+        assert_eq!(delivered(&world.subscriber_credit(1, 2)).len(), 1);
+        assert_eq!(delivered(&world.publish("a")).len(), 1);
+    }
+
+    #[test]
+    fn deliveries_are_numbered_without_gaps_and_settle_in_any_order() {
+        let mut world = World::new();
+        world.subscribe(1, "a");
+        world.subscriber_credit(1, 10);
+        for _ in 0..4 {
+            world.publish("a");
+        }
+        world.settle(1, 2..4, DeliveryOutcome::Delivered);
+        world.settle(1, 0..1, DeliveryOutcome::PacketTooLarge);
+        world.settle(1, 0..2, DeliveryOutcome::Expired);
+        let names = ["delivered", "dropped_packet_too_large", "expired", "queued", "unknown"];
+        assert_eq!(names.map(|name| world.counter(name)), [2, 1, 1, 0, 1]);
+        assert_eq!(world.actor.bytes(), 0);
+    }
+
+    #[test]
+    fn a_full_queue_drops_its_oldest_record_but_nothing_under_way() {
+        let mut world = World::with(|limits| limits.subscriber_queue_count_max = 3);
+        world.subscribe(1, "+");
+        world.subscriber_credit(1, 1);
+        for topic_name in ["a", "b", "c", "d", "e"] {
+            assert_eq!(accepted(&world.publish(topic_name)).len(), 1, "publishers do not wait");
+        }
+        let names = ["c", "d", "e"].map(|name| (1, name.to_owned()));
+        assert_eq!(delivered(&world.subscriber_credit(1, 10)), names);
+        assert_eq!(world.counter("dropped_queue_full"), 1);
+    }
+
+    #[test]
+    fn bytes_bound_a_queue_too_and_a_record_larger_than_all_of_it_waits_alone() {
+        let bytes = publication("a").size_bytes() as u64 * 2;
+        let mut world = World::with(|limits| limits.subscriber_queue_bytes_max = bytes);
+        world.subscribe(1, "+");
+        for topic_name in ["a", "b", "c"] {
+            world.publish(topic_name);
+        }
+        assert_eq!(world.counter("queued"), 2);
+        world.publish_as(SESSION, publish(&draft("d"), &[7; 200]));
+        assert_eq!(delivered(&world.subscriber_credit(1, 10)), [(1, "d".to_owned())]);
+    }
+
+    #[test]
+    fn expired_records_are_dropped_when_reached_and_swept_wherever_they_wait() {
+        let mut world = World::new();
+        world.subscribe(1, "a");
+        world.publish("a");
+        for message_expiry_s in [5, 10, 20] {
+            world.publish_as(SESSION, publish(&PublicationDraft { message_expiry_s, ..draft("a") }, b"1"));
+        }
+        world.wait(Duration::from_millis(9_999));
+        assert_eq!(["expired", "queued"].map(|name| world.counter(name)), [1, 3]);
+        world.wait(Duration::from_millis(1));
+        assert_eq!(["expired", "queued"].map(|name| world.counter(name)), [2, 2]);
+        world.now = Instant::from_millis(20_000);
+        assert_eq!(delivered(&world.subscriber_credit(1, 10)).len(), 1);
+        assert_eq!(["expired", "queued"].map(|name| world.counter(name)), [3, 1]);
+        world.wait(Duration::from_secs(1));
+        assert_eq!(contract::Actor::poll_timeout(&world.actor), None);
+    }
+}

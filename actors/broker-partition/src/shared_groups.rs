@@ -166,3 +166,82 @@ fn weight(hash: u64, session: SessionId) -> u64 {
     mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     mixed ^ (mixed >> 33)
 }
+
+#[cfg(test)]
+mod tests {
+    use contract::{PartitionIndex, PublicationDraft, SubscriptionRequest};
+
+    use super::*;
+    use crate::subscription::SubscriptionOptions;
+    use crate::testing::{draft, publish, request};
+
+    #[test]
+    fn without_wildcard_and_property_members_get_records_in_turn() {
+        let mut groups = groups("a", 4);
+        let key = of("a", &[]);
+        let mut take =
+            |presence: fn(u32) -> Presence| groups.choose(0, &Key::of(&key), presence).map(|entry| entry.subscriber);
+        let taken: Vec<_> = (0..5).map(|_| take(connected)).collect();
+        assert_eq!(taken, [Some(0), Some(1), Some(2), Some(3), Some(0)]);
+        assert_eq!(take(even_connected), Some(2), "those that are absent are passed over");
+        assert_eq!(take(absent), Some(3), "unless all are");
+        assert_eq!(take(|_| Presence::Ended), None);
+    }
+
+    #[test]
+    fn with_a_wildcard_the_topic_name_decides_and_the_property_before_it() {
+        let mut groups = groups("+/x", 4);
+        let mut of_key = |topic_name: &str, properties: &[u8]| {
+            let publication = of(topic_name, properties);
+            groups.choose(0, &Key::of(&publication), connected).expect("there are members").subscriber
+        };
+        let by_name: Vec<_> = (0..40).map(|number| of_key(&format!("{number}/x"), &[])).collect();
+        assert_eq!(by_name, (0..40).map(|number| of_key(&format!("{number}/x"), &[])).collect::<Vec<_>>());
+        assert!((0..4).all(|member| by_name.contains(&member)), "{by_name:?}");
+        let property = [&[0x26, 0, 10][..], b"$partition", &[0, 1, b'7']].concat();
+        let by_property: Vec<_> = (0..40).map(|number| of_key(&format!("{number}/x"), &property)).collect();
+        assert!(by_property.windows(2).all(|pair| pair[0] == pair[1]), "{by_property:?}");
+    }
+
+    #[test]
+    fn a_member_that_goes_moves_no_record_between_two_others() {
+        let mut groups = groups("+", 5);
+        for number in 0..200 {
+            let publication = of(&number.to_string(), &[]);
+            let before = groups.choose(0, &Key::of(&publication), connected).expect("there are members").subscriber;
+            let after = groups.choose(0, &Key::of(&publication), even_connected).expect("there are members").subscriber;
+            assert!(after % 2 == 0 && (before == after || before % 2 == 1), "{before} {after}");
+        }
+    }
+
+    fn groups(filter: &str, members_count: u32) -> SharedGroups {
+        let mut groups = SharedGroups::default();
+        assert_eq!(groups.next_index(), 0);
+        groups.insert("s", filter, 1);
+        for subscriber in 0..members_count {
+            let options = SubscriptionOptions::of(&SubscriptionRequest { ..request(filter) });
+            groups.join(0, SubscriptionEntry { subscriber, options });
+        }
+        groups
+    }
+
+    fn session(subscriber: u32) -> SessionId {
+        SessionId { home: PartitionIndex(0), number: subscriber.into() }
+    }
+
+    fn connected(subscriber: u32) -> Presence {
+        Presence::Connected(session(subscriber))
+    }
+
+    fn absent(subscriber: u32) -> Presence {
+        Presence::Absent(session(subscriber))
+    }
+
+    fn even_connected(subscriber: u32) -> Presence {
+        if subscriber.is_multiple_of(2) { connected(subscriber) } else { absent(subscriber) }
+    }
+
+    fn of(topic_name: &str, properties: &[u8]) -> Publication {
+        publish(&PublicationDraft { properties, ..draft(topic_name) }, b"1")
+    }
+}

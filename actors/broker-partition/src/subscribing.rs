@@ -204,86 +204,9 @@ fn forget(numbers: &mut Vec<u32>, number: u32) {
 
 #[cfg(test)]
 mod tests {
-    use contract::{Offset, PublicationDraft};
-
     use super::*;
     use crate::message::Message;
-    use crate::testing::{
-        SESSION, TOKEN, World, accepted, connection, delivered, draft, publication, publish, request,
-    };
-
-    #[test]
-    fn nothing_is_sent_before_the_first_credit_and_no_more_than_it() {
-        let mut world = World::new();
-        world.subscribe(1, "a");
-        for _ in 0..3 {
-            assert_eq!(delivered(&world.publish("a")), []);
-        }
-        assert_eq!(delivered(&world.subscriber_credit(1, 2)).len(), 2);
-        assert_eq!(delivered(&world.subscriber_credit(1, 2)).len(), 1);
-        assert_eq!(delivered(&world.publish("a")).len(), 1);
-    }
-
-    #[test]
-    fn deliveries_are_numbered_without_gaps_and_settle_in_any_order() {
-        let mut world = World::new();
-        world.subscribe(1, "a");
-        world.subscriber_credit(1, 10);
-        for _ in 0..4 {
-            world.publish("a");
-        }
-        settle(&mut world, 2..4, DeliveryOutcome::Delivered);
-        settle(&mut world, 0..1, DeliveryOutcome::PacketTooLarge);
-        settle(&mut world, 0..2, DeliveryOutcome::Expired);
-        let names = ["delivered", "dropped_packet_too_large", "expired", "queued", "unknown"];
-        assert_eq!(names.map(|name| world.counter(name)), [2, 1, 1, 0, 1]);
-        assert_eq!(world.actor.bytes(), 0);
-    }
-
-    #[test]
-    fn a_full_queue_drops_its_oldest_record_but_nothing_under_way() {
-        let mut world = World::with(|limits| limits.subscriber_queue_count_max = 3);
-        world.subscribe(1, "+");
-        world.subscriber_credit(1, 1);
-        for topic_name in ["a", "b", "c", "d", "e"] {
-            assert_eq!(accepted(&world.publish(topic_name)).len(), 1, "publishers do not wait");
-        }
-        let names = ["c", "d", "e"].map(|name| (1, name.to_owned()));
-        assert_eq!(delivered(&world.subscriber_credit(1, 10)), names);
-        assert_eq!(world.counter("dropped_queue_full"), 1);
-    }
-
-    #[test]
-    fn bytes_bound_a_queue_too_and_a_record_larger_than_all_of_it_waits_alone() {
-        let bytes = publication("a").size_bytes() as u64 * 2;
-        let mut world = World::with(|limits| limits.subscriber_queue_bytes_max = bytes);
-        world.subscribe(1, "+");
-        for topic_name in ["a", "b", "c"] {
-            world.publish(topic_name);
-        }
-        assert_eq!(world.counter("queued"), 2);
-        world.publish_as(SESSION, publish(&draft("d"), &[7; 200]));
-        assert_eq!(delivered(&world.subscriber_credit(1, 10)), [(1, "d".to_owned())]);
-    }
-
-    #[test]
-    fn expired_records_are_dropped_when_reached_and_swept_wherever_they_wait() {
-        let mut world = World::new();
-        world.subscribe(1, "a");
-        world.publish("a");
-        for message_expiry_s in [5, 10, 20] {
-            world.publish_as(SESSION, publish(&PublicationDraft { message_expiry_s, ..draft("a") }, b"1"));
-        }
-        world.wait(Duration::from_millis(9_999));
-        assert_eq!(["expired", "queued"].map(|name| world.counter(name)), [1, 3]);
-        world.wait(Duration::from_millis(1));
-        assert_eq!(["expired", "queued"].map(|name| world.counter(name)), [2, 2]);
-        world.now = Instant::from_millis(20_000);
-        assert_eq!(delivered(&world.subscriber_credit(1, 10)).len(), 1);
-        assert_eq!(["expired", "queued"].map(|name| world.counter(name)), [3, 1]);
-        world.wait(Duration::from_secs(1));
-        assert_eq!(contract::Actor::poll_timeout(&world.actor), None);
-    }
+    use crate::testing::{TOKEN, World, connection, delivered, request, session};
 
     #[test]
     fn a_subscription_replaces_one_with_the_same_filter_and_ends_with_unsubscribe() {
@@ -292,12 +215,9 @@ mod tests {
         world.subscribe(1, "a");
         world.subscribe(1, "a");
         assert_eq!((delivered(&world.publish("a")).len(), world.counter("subscriptions")), (1, 1));
-        let topic_filters = vec!["a".into(), "b".into()];
-        let unsubscribe = Message::Unsubscribe { connection: connection(1), token: TOKEN, topic_filters };
-        let existed = vec![true, false];
-        let answer = Effect::Unsubscribed { connection: connection(1), token: TOKEN, existed };
-        assert_eq!(world.step(unsubscribe), [answer]);
+        assert_eq!(unsubscribe(&mut world, 1, &[(None, "a"), (None, "b")]), [true, false]);
         assert_eq!((delivered(&world.publish("a")).len(), world.counter("subscriptions")), (0, 0));
+        assert_eq!(unsubscribe(&mut world, 9, &[(None, "a")]), [false], "a session that is not known here");
     }
 
     #[test]
@@ -305,81 +225,82 @@ mod tests {
         let mut world = World::with(|limits| {
             limits.subscriptions_per_client_max = 2;
             limits.subscriptions_count_max = 3;
-            limits.sessions_count_max = 2;
         });
         let (granted, refused) = (SubscribeResult::Granted, SubscribeResult::QuotaExceeded);
-        assert_eq!(subscribe_all(&mut world, 1, &["a", "b", "c", "a"]), [granted, granted, refused, granted]);
-        assert_eq!(subscribe_all(&mut world, 2, &["a", "b"]), [granted, refused]);
-        assert_eq!(subscribe_all(&mut world, 3, &["a", "b"]), [refused, refused]);
-        world.step(Message::Detach { connection: connection(1) });
-        assert_eq!(subscribe_all(&mut world, 3, &["a", "b"]), [granted, granted]);
+        let none = |filter| (None, filter);
+        assert_eq!(
+            subscribe_all(&mut world, 1, &[none("a"), (Some("s"), "b"), none("c"), (Some("t"), "b"), none("a")]),
+            [granted, granted, refused, refused, granted]
+        );
+        assert_eq!(subscribe_all(&mut world, 2, &[none("a"), (Some("s"), "b")]), [granted, refused]);
+        world.detach(1);
+        assert_eq!(subscribe_all(&mut world, 3, &[none("a"), none("b")]), [granted, granted]);
     }
 
     #[test]
-    fn the_end_of_a_session_drops_what_waits_and_what_is_under_way() {
-        let mut world = World::new();
-        world.subscribe(1, "a");
-        world.subscriber_credit(1, 1);
-        world.publish("a");
-        world.publish("a");
-        world.step(Message::Detach { connection: connection(1) });
-        assert_eq!(["dropped_session_ended", "queued", "subscribers"].map(|name| world.counter(name)), [2, 0, 0]);
-        assert_eq!(world.actor.bytes(), 0);
-        settle(&mut world, 0..1, DeliveryOutcome::Delivered);
-        assert_eq!(world.step(Message::Detach { connection: connection(1) }), []);
-        assert_eq!(delivered(&world.publish("a")), []);
-    }
-
-    #[test]
-    fn a_place_that_another_subscriber_takes_sends_nothing_of_its_predecessor() {
-        let mut world = World::new();
-        world.log_is_held = true;
-        world.subscribe(1, "a");
-        world.publish("a");
-        world.step(Message::Detach { connection: connection(1) });
-        world.subscribe(2, "b");
-        world.subscriber_credit(2, 10);
-        assert_eq!(delivered(&world.answer(contract::LogResponse::Durable { up_to: Offset(1) })), []);
-    }
-
-    #[test]
-    fn an_older_connection_of_the_same_client_is_taken_over() {
-        let mut world = World::new();
-        let attached = |slot| Effect::Attached { connection: connection(slot), session_present: false };
-        assert_eq!(attach(&mut world, 1, "c"), [attached(1)]);
-        let taken_over = Effect::TakenOver { connection: connection(1) };
-        assert_eq!(attach(&mut world, 2, "c"), [taken_over, attached(2)]);
-        world.step(Message::Detach { connection: connection(1) });
-        let taken_over = Effect::TakenOver { connection: connection(2) };
-        assert_eq!(attach(&mut world, 3, "c"), [taken_over, attached(3)], "the older one's end changes nothing");
-        world.step(Message::Detach { connection: connection(3) });
-        assert_eq!(attach(&mut world, 4, "c"), [attached(4)]);
-    }
-
-    #[test]
-    fn clients_past_the_limit_are_served_but_not_kept() {
+    fn so_many_sessions_of_each_home_may_be_subscribers() {
         let mut world = World::with(|limits| limits.sessions_count_max = 1);
-        attach(&mut world, 1, "c");
-        let effects = attach(&mut world, 2, "d");
-        assert_eq!(effects[0], Effect::Report(Report::SessionsLimitReached));
-        assert!(matches!(effects[1], Effect::Attached { .. }));
-        assert_eq!(attach(&mut world, 3, "d").len(), 1, "told once");
-        assert_eq!(["clients", "clients_not_kept"].map(|name| world.counter(name)), [1, 2]);
+        let (granted, refused) = (SubscribeResult::Granted, SubscribeResult::QuotaExceeded);
+        for slot in 0..4 {
+            assert_eq!(subscribe_all(&mut world, slot, &[(None, "a")]), [granted]);
+        }
+        assert_eq!(subscribe_all(&mut world, 4, &[(None, "a"), (None, "b")]), [refused, refused]);
+        world.subscriber_credit(4, 1);
+        assert_eq!(["subscribers", "unknown"].map(|name| world.counter(name)), [4, 1]);
     }
 
-    fn attach(world: &mut World, slot: u32, client_identifier: &str) -> Vec<Effect> {
-        let client_identifier = client_identifier.into();
-        world.step(Message::Attach { connection: connection(slot), client_identifier })
+    #[test]
+    fn shared_subscriptions_are_limited_and_go_with_their_last_member() {
+        let mut world = World::with(|limits| limits.shared_subscriptions_count_max = 2);
+        let (granted, refused) = (SubscribeResult::Granted, SubscribeResult::QuotaExceeded);
+        let names = [(Some("s"), "a"), (Some("s"), "b"), (Some("t"), "a")];
+        assert_eq!(subscribe_all(&mut world, 1, &names), [granted, granted, refused]);
+        assert_eq!(subscribe_all(&mut world, 2, &names), [granted, granted, refused], "a member more is none more");
+        assert_eq!(unsubscribe(&mut world, 1, &names), [true, true, false]);
+        assert_eq!(unsubscribe(&mut world, 1, &names), [false, false, false]);
+        assert_eq!(unsubscribe(&mut world, 2, &[(None, "a"), (Some("s"), "b")]), [false, true], "known by both");
+        assert_eq!(subscribe_all(&mut world, 3, &[(Some("t"), "a")]), [granted]);
+        assert_eq!(["subscriptions", "shared_subscriptions"].map(|name| world.counter(name)), [2, 2]);
     }
 
-    fn settle(world: &mut World, numbers: Range<u64>, outcome: DeliveryOutcome) {
-        let numbers = vec![DeliveryNumber(numbers.start)..DeliveryNumber(numbers.end)];
-        world.step(Message::DeliveriesSettled { connection: connection(1), numbers, outcome });
+    #[test]
+    fn the_end_of_a_session_with_many_subscriptions_takes_several_steps() {
+        let mut world = World::with(|limits| {
+            limits.subscriptions_per_client_max = 10_000;
+            limits.subscriptions_count_max = 10_000;
+        });
+        let filters: Vec<_> = (0..10_000).map(|number| request(&format!("a/{number}"))).collect();
+        world.subscribe_all(1, filters);
+        world.subscriber_credit(1, 10);
+        assert_eq!(world.detach(1), []);
+        assert!(world.counter("subscriptions") > 5_000);
+        assert_eq!(contract::Actor::poll_timeout(&world.actor), Some(world.now));
+        assert_eq!(delivered(&world.publish("a/0")), [], "no record is queued for it any more");
+        world.wait(std::time::Duration::ZERO);
+        assert_eq!(["subscriptions", "subscribers"].map(|name| world.counter(name)), [0, 0]);
+        assert_eq!((world.actor.subscribers.len(), contract::Actor::poll_timeout(&world.actor)), (0, None));
     }
 
-    fn subscribe_all(world: &mut World, slot: u32, filters: &[&str]) -> Vec<SubscribeResult> {
-        let subscriptions = filters.iter().map(|filter| request(filter)).collect();
-        let effects = world.step(Message::Subscribe { connection: connection(slot), token: TOKEN, subscriptions });
+    type Name<'a> = (Option<&'a str>, &'a str);
+
+    fn unsubscribe(world: &mut World, slot: u32, names: &[Name<'_>]) -> Vec<bool> {
+        let name = |(share_name, topic_filter): &Name<'_>| SubscriptionName {
+            share_name: share_name.map(Box::from),
+            topic_filter: (*topic_filter).into(),
+        };
+        let topic_filters = names.iter().map(name).collect();
+        let (session, connection) = (session(slot), connection(slot));
+        let effects = world.step(Message::Unsubscribe { session, connection, token: TOKEN, topic_filters });
+        let [Effect::Unsubscribed { existed, .. }] = &effects[..] else { panic!("{effects:?}") };
+        existed.clone()
+    }
+
+    fn subscribe_all(world: &mut World, slot: u32, names: &[Name<'_>]) -> Vec<SubscribeResult> {
+        let request = |(share_name, topic_filter): &Name<'_>| SubscriptionRequest {
+            share_name: share_name.map(Box::from),
+            ..request(topic_filter)
+        };
+        let effects = world.subscribe_all(slot, names.iter().map(request).collect());
         let Effect::Subscribed { results, .. } = &effects[0] else { panic!("{effects:?}") };
         results.clone()
     }

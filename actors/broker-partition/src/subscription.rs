@@ -160,8 +160,9 @@ mod tests {
         assert_eq!((size_of::<SubscriptionEntry>(), size_of::<Entries>()), (8, 16));
         let entry = |subscriber| SubscriptionEntry { subscriber, options: SubscriptionOptions(subscriber) };
         let mut entries = Entries::default();
-        for subscriber in [5, 1, 9, 5] {
-            assert_eq!(entries.put(entry(subscriber)).is_some(), entries.as_slice().len() == 3);
+        for subscriber in [5, 5, 1, 9, 1] {
+            let was_there = entries.find(subscriber).is_some();
+            assert_eq!(entries.put(entry(subscriber)).is_some(), was_there);
         }
         assert_eq!(entries.as_slice(), [entry(1), entry(5), entry(9)]);
         assert_eq!((entries.find(9), entries.find(2)), (Some(&entry(9)), None));
