@@ -342,6 +342,19 @@ mod tests {
     }
 
     #[test]
+    fn a_will_is_received_when_it_is_published() {
+        let mut world = World::new();
+        world.wait(Duration::from_secs(3));
+        attach(&mut world, 1, Request { will_delay_s: Some(5), ..REQUEST });
+        park(&mut world, 1, 0, 60);
+        let effects = world.wait(Duration::from_secs(5));
+        let [Effect::PublishWill { publication, .. }] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!(publication.received_at(), world.now);
+        let five_seconds = contract::UtcTime::TICKS_PER_SECOND * 5;
+        assert_eq!(publication.received_utc().ticks(), five_seconds, "CONNECT had the date 0");
+    }
+
+    #[test]
     fn the_limit_of_sessions_refuses_and_frees_again() {
         let mut world = World::with(|limits| limits.sessions_count_max = 1);
         let other = Request { client_identifier: "d", ..REQUEST };
@@ -408,15 +421,10 @@ mod tests {
         Effect::EndSession { session: own(number) }
     }
 
-    /// A Will that was given at the start, published as late as it is.
+    /// The Will of a session, given and published at this moment.
     fn will(world: &World, number: u64) -> Effect {
-        let partition = partition_of(b"will", PARTITIONS_COUNT);
-        let received_utc = contract::UtcTime::default().saturating_add(world.now - Instant::ZERO);
-        let given = will_publication(world.now);
-        // The tests' clients give no date, so that the date follows from CONNECT's alone.
-        let publication = given.received_again(world.now, contract::UtcTime::default());
-        assert!(received_utc >= publication.received_utc());
-        Effect::PublishWill { session: own(number), partition, publication }
+        let (session, partition) = (own(number), partition_of(b"will", PARTITIONS_COUNT));
+        Effect::PublishWill { session, partition, publication: will_publication(world.now) }
     }
 
     fn park_message(slot: u32, number: u64, session_expiry_s: u32, will: WillFate) -> Message {

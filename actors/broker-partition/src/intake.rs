@@ -15,7 +15,7 @@ pub(crate) struct Batch {
     pub(crate) acknowledge: Acknowledge,
     /// What the publisher is told once they are durable.
     pub(crate) answer: Answer,
-    /// The publisher's session, where a subscriber might not want its own publications back.
+    /// The publisher's session, where its connection does not say it: of a Will, and once the connection has ended.
     pub(crate) session: Option<SessionId>,
     /// None where they were refused or dropped: the batch only keeps the place of its answer.
     pub(crate) publications: Vec<Publication>,
@@ -135,12 +135,17 @@ impl Intake {
     /// A connection ends and its session does not: its publications at `QoS` 2 that wait are taken out, for the client sends them again,
     /// and of the others that wait it will not be told. Its place in the order of answers is kept, behind all that the log has of it;
     /// without such it is told at once: returns true.
-    pub(crate) fn suspend(&mut self, connection: ConnectionAddress) -> bool {
+    pub(crate) fn suspend(&mut self, session: SessionId, connection: ConnectionAddress) -> bool {
         let publisher = Publisher::Connection(connection);
         if self.waiting_by_publisher.contains_key(&publisher) {
-            self.take_out_exactly_once(publisher);
+            self.take_out_exactly_once(publisher, session);
         }
-        if !self.appended.iter().any(|batch| batch.publisher == publisher) {
+        let mut is_answered = true;
+        for batch in self.appended.iter_mut().filter(|batch| batch.publisher == publisher) {
+            batch.session = Some(session);
+            is_answered = false;
+        }
+        if is_answered {
             return true;
         }
         self.put_appended(Batch {
@@ -156,7 +161,7 @@ impl Intake {
         false
     }
 
-    fn take_out_exactly_once(&mut self, publisher: Publisher) {
+    fn take_out_exactly_once(&mut self, publisher: Publisher, session: SessionId) {
         let Self { waiting, waiting_bytes, waiting_by_publisher, ledger, .. } = self;
         let mut left_count = 0;
         waiting.retain_mut(|batch| {
@@ -171,6 +176,7 @@ impl Intake {
             batch.bytes = batch.publications.iter().map(|publication| publication.size_bytes() as u64).sum();
             *waiting_bytes += batch.bytes;
             batch.answer = Answer::Nothing;
+            batch.session = Some(session);
             left_count += u32::from(!batch.publications.is_empty());
             !batch.publications.is_empty()
         });

@@ -62,7 +62,7 @@ impl BrokerPartition {
         if index.is_some_and(|index| self.subscribers.get(*index).connection == Some(connection)) {
             self.suspend_subscriber(connection);
         }
-        if self.intake.suspend(connection) {
+        if self.intake.suspend(session, connection) {
             effects.push(Effect::Suspended { connection });
         }
     }
@@ -142,8 +142,8 @@ impl BrokerPartition {
         let mut left_count = FORGOTTEN_PER_STEP_MAX;
         while let Some(index) = self.leaving.front().copied() {
             while let Some(node) = self.subscribers.get_mut(index).nodes.pop() {
-                let removed = self.index.remove_at(node, index);
-                self.count_removed(removed.options.no_local());
+                self.index.remove_at(node, index);
+                self.subscriptions_count -= 1;
                 left_count = left_count.saturating_sub(1);
                 if left_count == 0 {
                     self.continue_at = Some(now);
@@ -152,7 +152,7 @@ impl BrokerPartition {
             }
             while let Some(group) = self.subscribers.get_mut(index).groups.pop() {
                 self.leave_group(group, index);
-                self.count_removed(false);
+                self.subscriptions_count -= 1;
                 left_count = left_count.saturating_sub(1);
                 if left_count == 0 {
                     self.continue_at = Some(now);

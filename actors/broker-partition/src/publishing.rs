@@ -10,6 +10,7 @@ use contract::{
 use crate::effect::{Effect, Report};
 use crate::flow_cursor::FlowCursor;
 use crate::intake::{Answer, Batch, LogState};
+use crate::routing::Source;
 use crate::state::{BrokerPartition, Stopping, Watch};
 
 /// How long after a failure the log is asked again, if nothing was released meanwhile.
@@ -30,8 +31,7 @@ impl BrokerPartition {
         }
         let bytes = publications.iter().map(|publication| publication.size_bytes() as u64).sum();
         let (answer, session) = match publisher {
-            Publisher::OpcUa(_) => (Answer::Accepted, None),
-            Publisher::Connection(connection) => (Answer::Accepted, self.session_without_local(connection)),
+            Publisher::OpcUa(_) | Publisher::Connection(_) => (Answer::Accepted, None),
             Publisher::Will(session) => (Answer::Nothing, Some(session)),
         };
         let first = contract::Offset(0);
@@ -185,7 +185,8 @@ impl BrokerPartition {
             (Acknowledge::Accepted | Acknowledge::AcceptedAndDelivered, _) => None,
         };
         for (offset, publication) in (first.0..).map(contract::Offset).zip(publications) {
-            self.route(publication, offset, session, watch, now, effects);
+            let source = Source { publisher, session };
+            self.route(publication, offset, source, watch, now, effects);
         }
         if let Some(watch) = watch
             && self.watches.get(watch).records_count == 0

@@ -1,6 +1,6 @@
 //! One visible record: who gets it.
 
-use contract::{Effects, Hop, Instant, Offset, Publication, QoS, SessionId};
+use contract::{Effects, Hop, Instant, Offset, Publication, Publisher, QoS, SessionId};
 
 use crate::effect::{Effect, Report};
 use crate::records::{RecordIndex, WatchIndex};
@@ -11,14 +11,21 @@ use crate::subscriber::{NO_GROUP, Waiting};
 use crate::subscription::SubscriptionEntry;
 use crate::subscription_index::Matches;
 
+/// Who published a record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    pub(crate) publisher: Publisher,
+    /// Its session, where its connection does not say it.
+    pub(crate) session: Option<SessionId>,
+}
+
 impl BrokerPartition {
-    /// Retains the publication if it asks for it, and queues it for the flows and subscribers that it matches. `session` is the
-    /// publisher's, where it may matter.
+    /// Retains the publication if it asks for it, and queues it for the flows and subscribers that it matches.
     pub(crate) fn route(
         &mut self,
         publication: Publication,
         offset: Offset,
-        session: Option<SessionId>,
+        source: Source,
         watch: Option<u32>,
         now: Instant,
         effects: &mut Effects<Effect>,
@@ -35,7 +42,7 @@ impl BrokerPartition {
             if matches.are_mixed {
                 matches.entries.sort_unstable_by_key(|entry| entry.subscriber);
             }
-            self.queue_for_subscribers(record, session, &matches.entries);
+            self.queue_for_subscribers(record, source, &matches.entries);
             for group in &matches.groups {
                 self.queue_for_group(record, *group);
             }
@@ -57,12 +64,7 @@ impl BrokerPartition {
     }
 
     /// Queues a record once for each subscriber among `entries`, which stand by subscriber (MQTT 5.0 §3.3.4).
-    fn queue_for_subscribers(
-        &mut self,
-        record: RecordIndex,
-        session: Option<SessionId>,
-        entries: &[SubscriptionEntry],
-    ) {
+    fn queue_for_subscribers(&mut self, record: RecordIndex, source: Source, entries: &[SubscriptionEntry]) {
         let held = self.records.get(record);
         let (expires_at, held_qos, held_retain) = (held.expires_at, held.qos, held.retain);
         for of_one in entries.chunk_by(|left, right| left.subscriber == right.subscriber) {
@@ -72,7 +74,8 @@ impl BrokerPartition {
                 continue;
             }
             // A client that does not want its own publications back (MQTT-3.8.3-3).
-            let is_own = session == Some(subscriber.session);
+            let is_own = source.session == Some(subscriber.session)
+                || subscriber.connection.map(Publisher::Connection) == Some(source.publisher);
             let (mut maximum_qos, mut retain_as_published) = (None::<QoS>, false);
             for SubscriptionEntry { options, .. } in of_one {
                 if is_own && options.no_local() {
@@ -131,7 +134,7 @@ fn take_identifiers(identifiers: &mut Vec<u32>) -> Box<[u32]> {
 
 #[cfg(test)]
 mod tests {
-    use contract::{Delivery, PublicationDraft, Publisher, QoS, RetainHandling, SubscriptionRequest};
+    use contract::{Delivery, PublicationDraft, QoS, RetainHandling, SubscriptionRequest};
 
     use super::*;
     use crate::testing::{SESSION, World, client, delivered, draft, publication, publish, request, session};

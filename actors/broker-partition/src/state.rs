@@ -60,8 +60,6 @@ pub struct BrokerPartition {
     pub(crate) groups: SharedGroups,
     /// Subscriptions of all subscribers, shared ones included.
     pub(crate) subscriptions_count: u32,
-    /// Of these, those that leave the client's own publications out.
-    pub(crate) no_local_count: u32,
     /// By flow.
     pub(crate) flows: Vec<FlowCursor>,
     pub(crate) subscribers: Slab<Subscriber>,
@@ -189,7 +187,6 @@ impl BrokerPartition {
             index,
             groups: SharedGroups::default(),
             subscriptions_count: 0,
-            no_local_count: 0,
             flows: flows.iter().map(|source| FlowCursor::new(source.flow)).collect(),
             subscribers: Slab::default(),
             subscribers_by_session: BTreeMap::new(),

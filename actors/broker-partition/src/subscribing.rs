@@ -55,14 +55,10 @@ impl BrokerPartition {
             return SubscribeResult::QuotaExceeded;
         }
         let (node, replaced) = self.index.insert(&request.topic_filter, entry);
-        match replaced {
-            Some(before) => self.no_local_count -= u32::from(before.options.no_local()),
-            None => {
-                self.subscribers.get_mut(index).nodes.push(node);
-                self.subscriptions_count += 1;
-            }
+        if replaced.is_none() {
+            self.subscribers.get_mut(index).nodes.push(node);
+            self.subscriptions_count += 1;
         }
-        self.no_local_count += u32::from(options.no_local());
         let is_replayed = match request.retain_handling {
             RetainHandling::Send => true,
             RetainHandling::SendIfNew => is_new,
@@ -114,12 +110,6 @@ impl BrokerPartition {
             self.index.remove_group(node, group);
         }
         was_there
-    }
-
-    /// A Subscription has left the index.
-    pub(crate) fn count_removed(&mut self, no_local: bool) {
-        self.subscriptions_count -= 1;
-        self.no_local_count -= u32::from(no_local);
     }
 
     /// Queues the Retained Messages of a Subscription; what the credit allows leaves the queue at once, to `deliveries`.
@@ -177,22 +167,13 @@ impl BrokerPartition {
                 return false;
             }
             forget(&mut self.subscribers.get_mut(index).groups, group);
-            self.count_removed(false);
+            self.subscriptions_count -= 1;
             return true;
         }
-        let Some((node, removed)) = self.index.remove(topic_filter, index) else { return false };
+        let Some((node, _)) = self.index.remove(topic_filter, index) else { return false };
         forget(&mut self.subscribers.get_mut(index).nodes, node);
-        self.count_removed(removed.options.no_local());
+        self.subscriptions_count -= 1;
         true
-    }
-
-    /// The session of a connection that publishes, where a Subscription leaves a client's own publications out.
-    pub(crate) fn session_without_local(&self, connection: ConnectionAddress) -> Option<SessionId> {
-        if self.no_local_count == 0 {
-            return None;
-        }
-        let index = self.subscribers_by_connection.get(&connection)?;
-        Some(self.subscribers.get(*index).session)
     }
 }
 

@@ -123,10 +123,10 @@ impl SubscriptionIndex {
     ///
     /// # Panics
     /// When there is none: a subscriber knows its nodes.
-    pub(crate) fn remove_at(&mut self, node: NodeIndex, subscriber: u32) -> SubscriptionEntry {
-        let removed = self.nodes.get_mut(node).entries.remove(subscriber).expect("a subscriber knows its nodes");
+    pub(crate) fn remove_at(&mut self, node: NodeIndex, subscriber: u32) {
+        let removed = self.nodes.get_mut(node).entries.remove(subscriber);
+        assert!(removed.is_some(), "a subscriber knows its nodes");
         self.prune(node);
-        removed
     }
 
     /// Adds all that match `topic_name` to `matches`. The same filters, added in the same order, are found in the same order.
