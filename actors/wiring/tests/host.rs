@@ -461,6 +461,7 @@ fn log() -> MemoryLog {
 fn partition() -> BrokerPartition {
     BrokerPartition::new(PartitionConfig {
         partition: PARTITION,
+        partitions_count: 1,
         epoch: Epoch(1),
         flows: vec![FlowSource { flow: FLOW, topic_filters: vec!["#".into()] }],
         limits: PartitionLimits {
@@ -474,6 +475,7 @@ fn partition() -> BrokerPartition {
             retained_bytes_max: 1 << 16,
             subscriptions_per_client_max: 10,
             subscriptions_count_max: 10,
+            shared_subscriptions_count_max: 10,
             sessions_count_max: 10,
         },
     })
