@@ -12,7 +12,7 @@ use broker_partition::{
 use contract::{
     Acknowledge, Actor, ConnectionAddress, CoreIndex, Credit, DeliveryNumber, DeliveryOutcome, Effects, Epoch,
     FlowIndex, Instant, MESSAGE_EXPIRY_NEVER, Offset, PartitionIndex, Publication, PublicationArena, PublicationDraft,
-    PublishToken, Publisher, QoS, RetainHandling, SourceIndex, SubscribeToken, SubscriptionRequest, UtcTime,
+    PublishToken, Publisher, QoS, RetainHandling, SessionId, SourceIndex, SubscribeToken, SubscriptionRequest, UtcTime,
 };
 
 const FLOW: FlowIndex = FlowIndex(0);
@@ -53,8 +53,8 @@ fn run(name: &str, flows_count: u16, subscribers_count: u32, records_count: u64)
     for slot in 0..subscribers_count {
         bench.subscribe(slot, "plant/#".into());
         let credit = Credit { count: u32::MAX, bytes: u64::MAX };
-        let connection = ConnectionAddress { slot, ..CONNECTION };
-        bench.step(Message::SubscriberCredit { connection, credit });
+        let (session, connection) = client(slot);
+        bench.step(Message::SubscriberCredit { session, connection, credit });
     }
     for flow in 0..flows_count {
         let credit = Credit { count: u32::MAX, bytes: u64::MAX };
@@ -126,12 +126,13 @@ impl Bench {
             retained_bytes_max: 0,
             subscriptions_per_client_max: 100,
             subscriptions_count_max: 100_000,
+            shared_subscriptions_count_max: 100,
             sessions_count_max: 10_000,
         };
         let flows = (0..flows_count)
             .map(|flow| FlowSource { flow: FlowIndex(flow), topic_filters: vec!["plant/#".into()] })
             .collect();
-        let config = PartitionConfig { partition: PartitionIndex(0), epoch: EPOCH, flows, limits };
+        let config = PartitionConfig { partition: PartitionIndex(0), partitions_count: 1, epoch: EPOCH, flows, limits };
         let effects = Effects::new(BrokerPartition::EFFECTS_COUNT_MAX);
         let log = MemoryLog::new(EPOCH, 1 << 30);
         let mut bench = Self { actor: BrokerPartition::new(config), log, effects, next_offset: 0, settled_offset: 0 };
@@ -156,14 +157,15 @@ impl Bench {
     fn subscribe(&mut self, slot: u32, topic_filter: String) {
         let request = SubscriptionRequest {
             topic_filter: topic_filter.into(),
+            share_name: None,
             maximum_qos: QoS::AtLeastOnce,
             no_local: false,
             retain_as_published: false,
             retain_handling: RetainHandling::DoNotSend,
             subscription_identifier: None,
         };
-        let connection = ConnectionAddress { slot, ..CONNECTION };
-        self.step(Message::Subscribe { connection, token: SubscribeToken(0), subscriptions: vec![request] });
+        let (session, connection) = client(slot);
+        self.step(Message::Subscribe { session, connection, token: SubscribeToken(0), subscriptions: vec![request] });
     }
 
     fn publish(&mut self, token: u64, publications: Vec<Publication>) {
@@ -181,11 +183,17 @@ impl Bench {
             self.step(Message::FlowSettled { flow: FLOW, epoch: EPOCH, offsets, outcome: FlowOutcome::Delivered });
         }
         for slot in 0..subscribers_count {
-            let connection = ConnectionAddress { slot, ..CONNECTION };
+            let (session, connection) = client(slot);
             let numbers = vec![DeliveryNumber(from)..DeliveryNumber(to)];
-            self.step(Message::DeliveriesSettled { connection, numbers, outcome: DeliveryOutcome::Delivered });
+            let outcome = DeliveryOutcome::Delivered;
+            self.step(Message::DeliveriesSettled { session, connection, numbers, outcome });
         }
     }
+}
+
+fn client(slot: u32) -> (SessionId, ConnectionAddress) {
+    let session = SessionId { home: PartitionIndex(0), number: slot.into() };
+    (session, ConnectionAddress { slot, ..CONNECTION })
 }
 
 fn publication(arena: &mut PublicationArena, topic_name: &str) -> Publication {
