@@ -145,11 +145,6 @@ impl World {
 
     /// On a new connection, once the partition has let the older one go.
     pub(crate) fn come_back(&mut self, slot: u32) {
-        while self.is_healed && self.awaits_suspended.contains(&self.connection(slot)) {
-            self.settle_flow();
-            self.answer_of_log();
-            self.pass_time();
-        }
         if !self.clients[slot as usize].is_away || self.awaits_suspended.contains(&self.connection(slot)) {
             return;
         }

@@ -134,10 +134,9 @@ impl World {
 
     pub(crate) fn heal_and_drain(&mut self) {
         self.is_healed = true;
-        for slot in 0..SLOTS_COUNT {
-            self.come_back(slot);
-        }
         for _ in 0..3_000 {
+            let slot = self.some_slot();
+            self.come_back(slot);
             match self.dice.below(6) {
                 0 => self.credit_subscriber(),
                 1 => self.settle_deliveries(),
