@@ -33,6 +33,13 @@ fn main() {
     }
     run("16 records a message, to one flow and 100 subscribers", 1, 100, 16);
     run("one record a message, to one flow and one subscriber", 1, 1, 1);
+    for fan_out in [100, 1_000] {
+        measure_fan_out(fan_out);
+    }
+    println!("\n{:<64}{:>10}", "1,000,000 filters plant/line{i}/+/t{j}", "MiB");
+    for sessions_count in [1, 1_000, 10_000] {
+        measure_memory(sessions_count);
+    }
     println!("\n{:<44}{:>10}{:>10}{:>10}", "match among 10,000 filters", "p50 ns", "p99 ns", "max ns");
     measure_matches("no filter matches anything here", |number| format!("other/line{}/asset{number:05}", number % 100));
     measure_matches("distinct, three levels", |number| format!("plant/line{}/asset{number:05}", number % 100));
@@ -81,6 +88,54 @@ fn run(name: &str, flows_count: u16, subscribers_count: u32, records_count: u64)
     println!("{name:<64}{nanos:>10}{held_bytes:>10}");
 }
 
+/// One record a message, to many subscribers and no flow: what each of them costs, its Deliver and its settlement included.
+fn measure_fan_out(subscribers_count: u32) {
+    let mut bench = Bench::new(0);
+    for slot in 0..subscribers_count {
+        bench.subscribe(slot, "plant/#".into());
+        let (session, connection) = client(slot);
+        let credit = Credit { count: u32::MAX, bytes: u64::MAX };
+        bench.step(Message::SubscriberCredit { session, connection, credit });
+    }
+    let mut arena = PublicationArena::new(64 << 10);
+    let publication = publication(&mut arena, "plant/line7/asset00007");
+    let (mut published, mut settled) = (Vec::new(), Vec::new());
+    for round in 0..2_000 {
+        let start = now();
+        bench.publish(round, vec![publication.clone()]);
+        published.push(start.elapsed().as_nanos());
+        let start = now();
+        bench.settle(0, subscribers_count);
+        settled.push(start.elapsed().as_nanos());
+    }
+    let median = |samples: &mut Vec<u128>| {
+        samples.sort_unstable();
+        samples[samples.len() / 2] / u128::from(subscribers_count)
+    };
+    let (published, settled) = (median(&mut published), median(&mut settled));
+    let name = format!("one record to {subscribers_count} subscribers, ns a subscriber");
+    println!("{name:<64}{published:>10} and {settled} to settle");
+}
+
+/// What a million Subscriptions take of this process's resident memory.
+fn measure_memory(sessions_count: u32) {
+    let before = resident_bytes();
+    let mut bench = Bench::new(0);
+    for number in 0..1_000_000 {
+        bench.subscribe(number % sessions_count, format!("plant/line{}/+/t{}", number / 1_000, number % 1_000));
+    }
+    let bytes = resident_bytes() - before;
+    let name = format!("of {sessions_count} sessions: {} B each", bytes / 1_000_000);
+    println!("{name:<64}{:>10}", bytes >> 20);
+}
+
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it has this line");
+    let kib: String = line.chars().filter(char::is_ascii_digit).collect();
+    kib.parse::<u64>().expect("a number") << 10
+}
+
 /// Each sample is one publication through the whole partition, in a message of its own: a bound on what the match costs. The first
 /// line, without filters, is what the rest of it costs.
 fn measure_matches(name: &str, filter: impl Fn(u32) -> String) {
@@ -124,8 +179,8 @@ impl Bench {
             subscriber_queue_when_full: QueueWhenFull::DropOldest,
             retained_count_max: 0,
             retained_bytes_max: 0,
-            subscriptions_per_client_max: 100,
-            subscriptions_count_max: 100_000,
+            subscriptions_per_client_max: 1_000_000,
+            subscriptions_count_max: 1_000_000,
             shared_subscriptions_count_max: 100,
             sessions_count_max: 10_000,
         };

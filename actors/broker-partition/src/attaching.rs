@@ -50,7 +50,6 @@ impl BrokerPartition {
         }
         let (session_expiry_s, will_fate) = release;
         let will_delay_s = self.sessions.change(number, |session| {
-            session.session_expiry_s = session_expiry_s;
             if will_fate == WillFate::Delete {
                 session.will = None;
             }

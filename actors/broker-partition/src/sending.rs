@@ -8,6 +8,7 @@ use contract::{ConnectionAddress, Credit, DeliveryNumber, DeliveryOutcome, Effec
 use crate::effect::Effect;
 use crate::limits::QueueWhenFull;
 use crate::state::BrokerPartition;
+use crate::subscriber::Subscriber;
 
 /// Waiting records, and Retained Messages, that one step looks at for expiry, about.
 const SWEPT_PER_STEP_MAX: usize = 16_384;
@@ -119,9 +120,9 @@ impl BrokerPartition {
             return;
         }
         while self.records.subscribers_only_bytes() > self.limits.subscribers_bytes_max() {
-            let may_cut = |each: &&crate::subscriber::Subscriber| !(spares_connected && each.connection.is_some());
+            let may_cut = |each: &&Subscriber| !(spares_connected && each.connection.is_some());
             let subscribers = self.subscribers.iter().map(|(_, each)| each);
-            let longest_bytes = subscribers.filter(may_cut).map(|each| each.waiting_bytes()).max().unwrap_or(0);
+            let longest_bytes = subscribers.filter(may_cut).map(Subscriber::waiting_bytes).max().unwrap_or(0);
             if longest_bytes == 0 {
                 return;
             }

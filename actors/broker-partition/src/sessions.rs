@@ -26,7 +26,6 @@ pub(crate) struct Sessions {
 #[derive(Debug)]
 pub(crate) struct Session {
     identifier: Box<str>,
-    pub(crate) session_expiry_s: u32,
     /// `None` where there is none, or no longer.
     pub(crate) will: Option<Box<SessionWill>>,
     pub(crate) holder: Holder,
@@ -116,14 +115,14 @@ impl Sessions {
 
     /// Begins a session of a Client Identifier that has none; its number.
     pub(crate) fn begin(&mut self, connection: ConnectionAddress, request: AttachRequest) -> u64 {
-        let AttachRequest { client_identifier: identifier, session_expiry_s, will, .. } = request;
+        let AttachRequest { client_identifier: identifier, will, .. } = request;
         let number = self.next_number;
         self.next_number += 1;
         let before = self.by_identifier.insert(identifier.clone(), number);
         assert_eq!(before, None, "a Client Identifier has one session");
         self.by_connection.insert(connection, number);
         let holder = Holder::Connection(connection);
-        self.put(number, Session { identifier, session_expiry_s, will, holder, pending: None });
+        self.put(number, Session { identifier, will, holder, pending: None });
         number
     }
 
@@ -158,9 +157,7 @@ impl Sessions {
 
     /// Who waits for the session waits no longer.
     pub(crate) fn take_pending(&mut self, number: u64) -> Option<Pending> {
-        if self.by_number[&number].pending.is_none() {
-            return None;
-        }
+        self.get(number).pending.as_ref()?;
         let pending = self.change(number, |session| session.pending.take())?;
         self.by_connection.remove(&pending.connection);
         Some(*pending)
@@ -183,7 +180,6 @@ impl Sessions {
         request: AttachRequest,
     ) -> Option<Box<SessionState>> {
         let holder = self.change(number, |session| {
-            session.session_expiry_s = request.session_expiry_s;
             session.will = request.will;
             std::mem::replace(&mut session.holder, Holder::Connection(connection))
         });
