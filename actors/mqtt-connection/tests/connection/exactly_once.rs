@@ -87,7 +87,7 @@ fn a_refused_publication_ends_its_exchange() {
 
 #[test]
 fn receive_maximum_counts_until_pubcomp() {
-    // MQTT-3.3.4-7, MQTT-3.3.4-9; MQTT 5.0 §4.9.
+    // MQTT-3.3.4-7; MQTT 5.0 §4.9.
     let config = || ConnectionConfig { receive_maximum: 2, ..ConnectionConfig::default() };
     let mut harness = Harness::connected_v5(config());
     let bytes = [publish(5, 2, 1, "a", &[], b"1"), publish(5, 2, 2, "a", &[], b"2")].concat();
@@ -116,7 +116,7 @@ fn bytes_v311(identifiers: std::ops::Range<u16>) -> Vec<u8> {
 
 #[test]
 fn a_delivery_settles_at_pubrec_and_frees_its_place_at_pubcomp() {
-    // MQTT-4.3.3-1 to MQTT-4.3.3-7.
+    // MQTT-4.3.3-1 to MQTT-4.3.3-7, MQTT-3.3.4-9.
     for version in [4, 5] {
         let config = ConnectionConfig { deliveries_count_max: 2, ..ConnectionConfig::default() };
         let mut harness = subscriber(version, config);

@@ -5,6 +5,7 @@ mod connecting;
 mod delivering;
 mod ending;
 mod exactly_once;
+mod lives;
 mod model;
 mod publishing;
 mod reading;
