@@ -76,6 +76,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Counts `count` records given up for `reason`.
+    #[inline]
     pub fn drop_records(&mut self, reason: DropReason, count: u64) {
         self.dropped[reason.index()] += count;
     }
