@@ -234,6 +234,23 @@ fn a_will_waits_for_its_delay_or_the_end_of_its_session() {
     });
 }
 
+// proves 5.0: MQTT-3.1.2-10, MQTT-3.14.4-3
+// proves 3.1.1: MQTT-3.1.2-10, MQTT-3.14.4-3
+#[test]
+fn disconnect_discards_the_will_of_a_session_that_stays() {
+    on_each_shape_and_version(|broker, version| {
+        let watcher = broker.connect(version, "watcher");
+        broker.subscribe(watcher, "will", 0);
+        for properties in [vec![], vec![0x18, 0, 0, 0, 5]] {
+            let request = connect("kept").keeping_in(version, 20).will(Will { properties, ..WILL });
+            let (client, _) = broker.connect_as(version, &request);
+            broker.send(client, &disconnect(version, 0));
+            broker.pass(Duration::from_hours(48));
+            assert_eq!(broker.payloads(watcher), [""; 0], "neither at once, nor with the end of its session");
+        }
+    });
+}
+
 // proves 5.0: MQTT-3.1.4-3, MQTT-3.2.2-3, MQTT-4.4.0-1
 // proves 3.1.1: MQTT-3.1.4-2, MQTT-3.2.2-2, MQTT-4.4.0-1
 #[test]

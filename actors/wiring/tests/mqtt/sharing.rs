@@ -131,3 +131,18 @@ fn messages_of_one_partition_key_go_to_one_member_in_order() {
         assert_eq!(owners.len(), 10);
     });
 }
+
+#[test]
+fn a_qos_1_delivery_goes_to_another_member_when_its_session_ends() {
+    on_each_shape(|broker| {
+        let first = member(broker, "first", "$share/g/a", 1);
+        let publisher = broker.connect(V5, "publisher");
+        broker.publish(publisher, &publish("a", "1").qos(1, 1));
+        assert_eq!(publishes(broker.take(first)).len(), 1);
+        let second = member(broker, "second", "$share/g/a", 1);
+        broker.vanish(first);
+        assert_eq!(broker.payloads(second), [""; 0], "its session may come back for it");
+        broker.pass(Duration::from_secs(3_700));
+        assert_eq!(broker.payloads(second), ["1"]);
+    });
+}
