@@ -12,7 +12,7 @@ use broker_partition::{
 use contract::{
     Acknowledge, Actor, ConnectionAddress, CoreIndex, Credit, DeliveryNumber, DeliveryOutcome, Effects, Epoch,
     FlowIndex, Instant, MESSAGE_EXPIRY_NEVER, Offset, PartitionIndex, Publication, PublicationArena, PublicationDraft,
-    PublishToken, Publisher, QoS, RetainHandling, SourceIndex, SubscribeToken, SubscriptionRequest, UtcTime,
+    PublishToken, Publisher, QoS, RetainHandling, SessionId, SourceIndex, SubscribeToken, SubscriptionRequest, UtcTime,
 };
 
 const FLOW: FlowIndex = FlowIndex(0);
@@ -33,6 +33,13 @@ fn main() {
     }
     run("16 records a message, to one flow and 100 subscribers", 1, 100, 16);
     run("one record a message, to one flow and one subscriber", 1, 1, 1);
+    for fan_out in [100, 1_000] {
+        measure_fan_out(fan_out);
+    }
+    println!("\n{:<64}{:>10}", "1,000,000 filters plant/line{i}/+/t{j}", "MiB");
+    for sessions_count in [1, 1_000, 10_000] {
+        measure_memory(sessions_count);
+    }
     println!("\n{:<44}{:>10}{:>10}{:>10}", "match among 10,000 filters", "p50 ns", "p99 ns", "max ns");
     measure_matches("no filter matches anything here", |number| format!("other/line{}/asset{number:05}", number % 100));
     measure_matches("distinct, three levels", |number| format!("plant/line{}/asset{number:05}", number % 100));
@@ -53,8 +60,8 @@ fn run(name: &str, flows_count: u16, subscribers_count: u32, records_count: u64)
     for slot in 0..subscribers_count {
         bench.subscribe(slot, "plant/#".into());
         let credit = Credit { count: u32::MAX, bytes: u64::MAX };
-        let connection = ConnectionAddress { slot, ..CONNECTION };
-        bench.step(Message::SubscriberCredit { connection, credit });
+        let (session, connection) = client(slot);
+        bench.step(Message::SubscriberCredit { session, connection, credit });
     }
     for flow in 0..flows_count {
         let credit = Credit { count: u32::MAX, bytes: u64::MAX };
@@ -79,6 +86,54 @@ fn run(name: &str, flows_count: u16, subscribers_count: u32, records_count: u64)
     samples.sort_unstable();
     let nanos = samples[samples.len() / 2] / u128::from(records_count);
     println!("{name:<64}{nanos:>10}{held_bytes:>10}");
+}
+
+/// One record a message, to many subscribers and no flow: what each of them costs, its Deliver and its settlement included.
+fn measure_fan_out(subscribers_count: u32) {
+    let mut bench = Bench::new(0);
+    for slot in 0..subscribers_count {
+        bench.subscribe(slot, "plant/#".into());
+        let (session, connection) = client(slot);
+        let credit = Credit { count: u32::MAX, bytes: u64::MAX };
+        bench.step(Message::SubscriberCredit { session, connection, credit });
+    }
+    let mut arena = PublicationArena::new(64 << 10);
+    let publication = publication(&mut arena, "plant/line7/asset00007");
+    let (mut published, mut settled) = (Vec::new(), Vec::new());
+    for round in 0..2_000 {
+        let start = now();
+        bench.publish(round, vec![publication.clone()]);
+        published.push(start.elapsed().as_nanos());
+        let start = now();
+        bench.settle(0, subscribers_count);
+        settled.push(start.elapsed().as_nanos());
+    }
+    let median = |samples: &mut Vec<u128>| {
+        samples.sort_unstable();
+        samples[samples.len() / 2] / u128::from(subscribers_count)
+    };
+    let (published, settled) = (median(&mut published), median(&mut settled));
+    let name = format!("one record to {subscribers_count} subscribers, ns a subscriber");
+    println!("{name:<64}{published:>10} and {settled} to settle");
+}
+
+/// What a million Subscriptions take of this process's resident memory.
+fn measure_memory(sessions_count: u32) {
+    let before = resident_bytes();
+    let mut bench = Bench::new(0);
+    for number in 0..1_000_000 {
+        bench.subscribe(number % sessions_count, format!("plant/line{}/+/t{}", number / 1_000, number % 1_000));
+    }
+    let bytes = resident_bytes() - before;
+    let name = format!("of {sessions_count} sessions: {} B each", bytes / 1_000_000);
+    println!("{name:<64}{:>10}", bytes >> 20);
+}
+
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it has this line");
+    let kib: String = line.chars().filter(char::is_ascii_digit).collect();
+    kib.parse::<u64>().expect("a number") << 10
 }
 
 /// Each sample is one publication through the whole partition, in a message of its own: a bound on what the match costs. The first
@@ -124,14 +179,15 @@ impl Bench {
             subscriber_queue_when_full: QueueWhenFull::DropOldest,
             retained_count_max: 0,
             retained_bytes_max: 0,
-            subscriptions_per_client_max: 100,
-            subscriptions_count_max: 100_000,
+            subscriptions_per_client_max: 1_000_000,
+            subscriptions_count_max: 1_000_000,
+            shared_subscriptions_count_max: 100,
             sessions_count_max: 10_000,
         };
         let flows = (0..flows_count)
             .map(|flow| FlowSource { flow: FlowIndex(flow), topic_filters: vec!["plant/#".into()] })
             .collect();
-        let config = PartitionConfig { partition: PartitionIndex(0), epoch: EPOCH, flows, limits };
+        let config = PartitionConfig { partition: PartitionIndex(0), partitions_count: 1, epoch: EPOCH, flows, limits };
         let effects = Effects::new(BrokerPartition::EFFECTS_COUNT_MAX);
         let log = MemoryLog::new(EPOCH, 1 << 30);
         let mut bench = Self { actor: BrokerPartition::new(config), log, effects, next_offset: 0, settled_offset: 0 };
@@ -156,14 +212,15 @@ impl Bench {
     fn subscribe(&mut self, slot: u32, topic_filter: String) {
         let request = SubscriptionRequest {
             topic_filter: topic_filter.into(),
+            share_name: None,
             maximum_qos: QoS::AtLeastOnce,
             no_local: false,
             retain_as_published: false,
             retain_handling: RetainHandling::DoNotSend,
             subscription_identifier: None,
         };
-        let connection = ConnectionAddress { slot, ..CONNECTION };
-        self.step(Message::Subscribe { connection, token: SubscribeToken(0), subscriptions: vec![request] });
+        let (session, connection) = client(slot);
+        self.step(Message::Subscribe { session, connection, token: SubscribeToken(0), subscriptions: vec![request] });
     }
 
     fn publish(&mut self, token: u64, publications: Vec<Publication>) {
@@ -181,11 +238,17 @@ impl Bench {
             self.step(Message::FlowSettled { flow: FLOW, epoch: EPOCH, offsets, outcome: FlowOutcome::Delivered });
         }
         for slot in 0..subscribers_count {
-            let connection = ConnectionAddress { slot, ..CONNECTION };
+            let (session, connection) = client(slot);
             let numbers = vec![DeliveryNumber(from)..DeliveryNumber(to)];
-            self.step(Message::DeliveriesSettled { connection, numbers, outcome: DeliveryOutcome::Delivered });
+            let outcome = DeliveryOutcome::Delivered;
+            self.step(Message::DeliveriesSettled { session, connection, numbers, outcome });
         }
     }
+}
+
+fn client(slot: u32) -> (SessionId, ConnectionAddress) {
+    let session = SessionId { home: PartitionIndex(0), number: slot.into() };
+    (session, ConnectionAddress { slot, ..CONNECTION })
 }
 
 fn publication(arena: &mut PublicationArena, topic_name: &str) -> Publication {

@@ -1,8 +1,8 @@
 //! What a broker partition asks of the runtime.
 
 use contract::{
-    ConnectionAddress, Delivery, Epoch, FlowIndex, LogRequest, PublishToken, Publisher, Record, Refusal,
-    SubscribeResult, SubscribeToken,
+    ConnectionAddress, Delivery, Epoch, FlowIndex, LogRequest, PartitionIndex, Publication, PublishToken, Publisher,
+    Record, Refusal, SessionId, SessionState, SubscribeResult, SubscribeToken,
 };
 
 /// All that a broker partition may ask of the runtime.
@@ -12,7 +12,8 @@ pub enum Effect {
     Log(LogRequest),
     /// To a publisher: its publications are as durable as the profile asks; or they were all of QoS 0, came past the hard limit and
     /// were dropped and counted, and its window moves all the same. Exactly one of this and `Refused` for each
-    /// [`crate::Message::Publish`], in the order of the publisher's tokens, unless the partition stops first.
+    /// [`crate::Message::Publish`], in the order of the publisher's tokens, unless the partition stops first, the publisher is a Will, or a
+    /// [`crate::Message::Suspend`] took the publications out.
     Accepted {
         /// The publisher.
         publisher: Publisher,
@@ -26,7 +27,8 @@ pub enum Effect {
         /// The publications' token.
         token: PublishToken,
     },
-    /// To a connection: none of these publications was taken. A Session's publications wait and are never refused.
+    /// To a connection: none of these publications was taken. An OPC UA Session's publications wait and are never refused; a
+    /// Will is dropped and counted.
     Refused {
         /// The publisher.
         publisher: Publisher,
@@ -39,10 +41,20 @@ pub enum Effect {
     Attached {
         /// The connection.
         connection: ConnectionAddress,
-        /// Whether there was a session (MQTT 5.0 §3.2.2.1.1). Sessions end with their connection, so it is false.
-        session_present: bool,
+        /// The session's name. A new session has a new one.
+        session: SessionId,
+        /// What the session left at its last connection; `None`: there was none, Session Present is 0 (MQTT 5.0 §3.2.2.1.1).
+        state: Option<Box<SessionState>>,
     },
-    /// To a connection: another one uses its Client Identifier (MQTT-3.1.4-3): Reason Code 0x8E, then close.
+    /// To a connection: there is no room for another session (answers [`crate::Message::Attach`]).
+    AttachRefused {
+        /// The connection.
+        connection: ConnectionAddress,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// To a connection: another one uses its Client Identifier (MQTT-3.1.4-3): Reason Code 0x8E, then close. It releases the session at
+    /// once; one that still waited for its session (this answers its [`crate::Message::Attach`]) has none to release.
     TakenOver {
         /// The older connection.
         connection: ConnectionAddress,
@@ -64,6 +76,27 @@ pub enum Effect {
         token: SubscribeToken,
         /// One for each filter, in order: Reason Code 0x00 or 0x11.
         existed: Vec<bool>,
+    },
+    /// To a connection: nothing more comes for it, neither a delivery nor an answer to its publications (answers
+    /// [`crate::Message::Suspend`]). QoS 2 publications that were not answered before are not kept.
+    Suspended {
+        /// The connection.
+        connection: ConnectionAddress,
+    },
+    /// To every partition, this one included, as [`crate::Message::EndSession`]: the session ended while no connection could tell them.
+    EndSession {
+        /// The session.
+        session: SessionId,
+    },
+    /// To the partition that owns the topic, as a [`crate::Message::Publish`] of [`Publisher::Will`], acknowledged as accepted: a Will
+    /// Message whose time has come.
+    PublishWill {
+        /// The Client Identifier's session.
+        session: SessionId,
+        /// The partition, by [`contract::partition_of`] of the Topic Name.
+        partition: PartitionIndex,
+        /// The message, stamped with the time of its publication.
+        publication: Publication,
     },
     /// To a connection: records for its client, in order, within its credit.
     Deliver {
@@ -106,7 +139,6 @@ pub enum Report {
     /// A message with RETAIN found no room: it was delivered, and its topic has no Retained Message. Told again after one found
     /// room.
     RetainedLimitReached,
-    /// Clients beyond the limit of sessions: they are served, but a take-over of their Client Identifier goes unseen. Told again
-    /// after a client found room.
+    /// A client was refused at the limit of sessions. Told again after a client found room.
     SessionsLimitReached,
 }

@@ -7,8 +7,8 @@ use contract::{Credit, DropReason, Effects, Epoch, FlowIndex, Hop, Instant, Offs
 use crate::effect::Effect;
 use crate::message::FlowOutcome;
 use crate::records::Holder;
+use crate::sending::add;
 use crate::state::BrokerPartition;
-use crate::subscribing::add;
 
 impl BrokerPartition {
     pub(crate) fn handle_flow_credit(&mut self, flow: FlowIndex, credit: Credit) {

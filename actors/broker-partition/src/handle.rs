@@ -20,20 +20,33 @@ impl Actor for BrokerPartition {
             Message::Publish { publisher, token, publications, acknowledge } => {
                 self.handle_publish(publisher, token, publications, acknowledge);
             }
-            Message::Attach { connection, client_identifier } => {
-                self.handle_attach(connection, client_identifier, effects);
+            Message::Attach { connection, request } => self.handle_attach(connection, request, now, effects),
+            Message::Resume { session, connection } => self.handle_resume(session, connection),
+            Message::Subscribe { session, connection, token, subscriptions } => {
+                self.handle_subscribe(session, connection, token, subscriptions, now, effects);
             }
-            Message::Subscribe { connection, token, subscriptions } => {
-                self.handle_subscribe(connection, token, subscriptions, now, effects);
+            Message::Unsubscribe { session, connection, token, topic_filters } => {
+                self.handle_unsubscribe(session, connection, token, &topic_filters, effects);
             }
-            Message::Unsubscribe { connection, token, topic_filters } => {
-                self.handle_unsubscribe(connection, token, &topic_filters, effects);
+            Message::SubscriberCredit { session, connection, credit } => {
+                self.handle_subscriber_credit(session, connection, credit);
             }
-            Message::SubscriberCredit { connection, credit } => self.handle_subscriber_credit(connection, credit),
-            Message::DeliveriesSettled { connection, numbers, outcome } => {
-                self.handle_deliveries_settled(connection, &numbers, outcome);
+            Message::DeliveriesSettled { session, connection: _, numbers, outcome } => {
+                self.handle_deliveries_settled(session, &numbers, outcome);
             }
-            Message::Detach { connection } => self.handle_detach(connection),
+            Message::Suspend { session, connection } => self.handle_suspend(session, connection, effects),
+            Message::Park { session, connection, state, session_expiry_s, will } => {
+                self.handle_park(session, connection, state, (session_expiry_s, will), now, effects);
+            }
+            Message::Detach { session, connection, will } => {
+                self.end_subscriber(session);
+                self.release_session(session, connection, will, now, effects);
+            }
+            Message::Lost { connection } => {
+                self.suspend_subscriber(connection);
+                self.lose_session(connection, now, effects);
+            }
+            Message::EndSession { session } => self.end_subscriber(session),
             Message::FlowCredit { flow, credit } => self.handle_flow_credit(flow, credit),
             Message::FlowSettled { flow, epoch, offsets, outcome } => {
                 self.handle_flow_settled(flow, epoch, &offsets, outcome);
@@ -58,11 +71,14 @@ impl Actor for BrokerPartition {
             LogState::Failed { retry_at, .. } => retry_at,
         };
         let expiry_due = self.expiries.first().map(|(due, _)| *due);
-        [self.continue_at, retry_at, expiry_due, self.retained.expiry_due()].into_iter().flatten().min()
+        let session_due = self.sessions.first_due().map(|(due, _)| due);
+        let due = [self.continue_at, retry_at, expiry_due, self.retained.expiry_due(), session_due];
+        due.into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: Instant, effects: &mut Effects<Effect>) {
         self.sweep(now);
+        self.sweep_sessions(now, effects);
         self.end_step(now, effects);
     }
 }
@@ -77,6 +93,7 @@ impl BrokerPartition {
     /// Moves on whatever the message has set free, from the log to publishers, flows and subscribers.
     fn end_step(&mut self, now: Instant, effects: &mut Effects<Effect>) {
         self.continue_at = None;
+        self.forget_subscribers(now);
         self.make_visible(now, effects);
         self.send_to_flows(now, effects);
         self.send_to_subscribers(now, effects);

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use contract::{
-    Acknowledge, Instant, Ledger, LogFailure, Offset, Publication, PublishToken, Publisher, Record, Refusal,
+    Acknowledge, ConnectionAddress, Instant, Ledger, LogFailure, Offset, Publication, PublishToken, Publisher, QoS,
+    Record, Refusal, SessionId,
 };
 
 /// Publications of one [`crate::Message::Publish`].
@@ -12,13 +13,27 @@ pub(crate) struct Batch {
     pub(crate) publisher: Publisher,
     pub(crate) token: PublishToken,
     pub(crate) acknowledge: Acknowledge,
-    /// Why they are not taken; then there are none.
-    pub(crate) refusal: Option<Refusal>,
+    /// What the publisher is told once they are durable.
+    pub(crate) answer: Answer,
+    /// The publisher's session, where its connection does not say it: of a Will, and once the connection has ended.
+    pub(crate) session: Option<SessionId>,
     /// None where they were refused or dropped: the batch only keeps the place of its answer.
     pub(crate) publications: Vec<Publication>,
     /// The number of the first, once it has one.
     pub(crate) first: Offset,
     pub(crate) bytes: u64,
+}
+
+/// What becomes of the batch's place in the order of answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Accepted,
+    /// There are no publications.
+    Refused(Refusal),
+    /// There are no publications: the connection is told that all of it was answered.
+    Suspended(ConnectionAddress),
+    /// Nobody waits for one.
+    Nothing,
 }
 
 impl Batch {
@@ -115,6 +130,61 @@ impl Intake {
         self.next_offset = batch.end();
         self.appended_bytes += batch.bytes;
         self.appended.push_back(batch);
+    }
+
+    /// A connection ends and its session does not: its publications at `QoS` 2 that wait are taken out, for the client sends them again,
+    /// and of the others that wait it will not be told. Its place in the order of answers is kept, behind all that the log has of it;
+    /// without such it is told at once: returns true.
+    pub(crate) fn suspend(&mut self, session: SessionId, connection: ConnectionAddress) -> bool {
+        let publisher = Publisher::Connection(connection);
+        if self.waiting_by_publisher.contains_key(&publisher) {
+            self.take_out_exactly_once(publisher, session);
+        }
+        let mut is_answered = true;
+        for batch in self.appended.iter_mut().filter(|batch| batch.publisher == publisher) {
+            batch.session = Some(session);
+            is_answered = false;
+        }
+        if is_answered {
+            return true;
+        }
+        self.put_appended(Batch {
+            publisher,
+            token: PublishToken(0),
+            acknowledge: Acknowledge::Accepted,
+            answer: Answer::Suspended(connection),
+            session: None,
+            publications: Vec::new(),
+            first: Offset(0),
+            bytes: 0,
+        });
+        false
+    }
+
+    fn take_out_exactly_once(&mut self, publisher: Publisher, session: SessionId) {
+        let Self { waiting, waiting_bytes, waiting_by_publisher, ledger, .. } = self;
+        let mut left_count = 0;
+        waiting.retain_mut(|batch| {
+            if batch.publisher != publisher {
+                return true;
+            }
+            let count = batch.publications.len();
+            batch.publications.retain(|publication| publication.qos() != QoS::ExactlyOnce);
+            // They were never accepted: the law of this cursor does not know them.
+            ledger.accepted -= (count - batch.publications.len()) as u64;
+            *waiting_bytes -= batch.bytes;
+            batch.bytes = batch.publications.iter().map(|publication| publication.size_bytes() as u64).sum();
+            *waiting_bytes += batch.bytes;
+            batch.answer = Answer::Nothing;
+            batch.session = Some(session);
+            left_count += u32::from(!batch.publications.is_empty());
+            !batch.publications.is_empty()
+        });
+        if left_count == 0 {
+            waiting_by_publisher.remove(&publisher);
+        } else {
+            waiting_by_publisher.insert(publisher, left_count);
+        }
     }
 
     /// Whether the oldest batch with the log is durable.

@@ -13,15 +13,19 @@
 //! | `publishing.rs` | from a publisher's batch to durable records: budget, log, answers |
 //! | `intake.rs` | publications before anybody may see them |
 //! | `routing.rs` | one visible record: who gets it |
-//! | `subscription_index.rs`, `level_table.rs` | which subscribers and flows a Topic Name goes to |
+//! | `subscription_index.rs`, `node.rs`, `level_table.rs` | which subscribers and flows a Topic Name goes to |
+//! | `subscription.rs` | a Subscription in 8 bytes |
 //! | `records.rs`, `slab.rs` | records in memory, each once, counted |
 //! | `flowing.rs`, `flow_cursor.rs` | flows: credit, settlement by exact offsets, restarts |
-//! | `subscribing.rs`, `subscriber.rs` | subscribers: Subscriptions, queue, deliveries, expiry |
+//! | `subscribing.rs` | Subscriptions: made, replaced, ended |
+//! | `shared_groups.rs`, `user_property.rs` | Shared Subscriptions: which member gets a record |
+//! | `subscriber.rs`, `sending.rs` | one session's queue; credit, deliveries, expiry |
+//! | `presence.rs` | subscribers as their connections come and go, and at their session's end |
 //! | `retained.rs` | Retained Messages, found by filter in topic order |
-//! | `clients.rs` | which connection a Client Identifier is at |
+//! | `sessions.rs`, `attaching.rs` | the home of sessions: take-over, rest, expiry, Wills |
 //! | `memory_log.rs` | the partition log in memory |
 
-mod clients;
+mod attaching;
 mod effect;
 mod flow_cursor;
 mod flowing;
@@ -31,17 +35,24 @@ mod level_table;
 mod limits;
 mod memory_log;
 mod message;
+mod node;
+mod presence;
 mod publishing;
 mod records;
 mod retained;
 mod routing;
+mod sending;
+mod sessions;
+mod shared_groups;
 mod slab;
 mod state;
 mod subscriber;
 mod subscribing;
+mod subscription;
 mod subscription_index;
 #[cfg(test)]
 mod testing;
+mod user_property;
 
 pub use effect::{Effect, Report};
 pub use limits::{PartitionLimits, QueueWhenFull};

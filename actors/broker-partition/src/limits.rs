@@ -26,19 +26,22 @@ pub struct PartitionLimits {
     pub subscriptions_per_client_max: u32,
     /// Subscriptions of all clients; one more is answered with Quota exceeded.
     pub subscriptions_count_max: u32,
-    /// Connections that may be known: as subscribers, and as clients whose home this is. Another subscriber's Subscriptions are
-    /// answered with Quota exceeded; another client is served, but a take-over of its Client Identifier goes unseen, counted.
+    /// Shared Subscriptions, each a `ShareName` with a Topic Filter, of all clients; one more is answered with Quota exceeded.
+    pub shared_subscriptions_count_max: u32,
+    /// Sessions whose home this partition is; another client's Attach is refused. So many for each home may be subscribers, beyond that
+    /// Subscriptions are answered with Quota exceeded.
     pub sessions_count_max: u32,
 }
 
 /// What a subscriber's full queue does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum QueueWhenFull {
-    /// Its oldest record that waits is dropped and counted: publishers never wait for a slow subscriber. All subscribers together
+    /// Its oldest record that waits is dropped and counted: publishers never wait for a slow subscriber. So does, whatever is chosen, the
+    /// queue of a session that no connection has. All subscribers together
     /// hold at most half of `spill_bytes` that no flow and no Retained Message holds; beyond, the longest queue is cut by half.
     #[default]
     DropOldest,
-    /// Publications wait un-accepted while any subscriber's queue is full: the slowest subscriber sets the pace. What the log has
+    /// Publications wait un-accepted while the queue of any connected subscriber is full: the slowest sets the pace. What the log has
     /// already been given still joins the queue.
     BackPressure,
 }
@@ -55,7 +58,13 @@ impl PartitionLimits {
         self.retained_bytes_max.min(self.spill_bytes / 4)
     }
 
-    /// Bytes that only subscribers may hold under [`QueueWhenFull::DropOldest`].
+    /// Bytes of Wills and of parked sessions, deliveries not counted: a quarter of `spill_bytes`. A session that would exceed them ends
+    /// when it should be parked; a client whose Will would is refused.
+    pub(crate) const fn sessions_bytes_max(&self) -> u64 {
+        self.spill_bytes / 4
+    }
+
+    /// Bytes that only subscribers may hold, where their queues drop.
     pub(crate) const fn subscribers_bytes_max(&self) -> u64 {
         self.spill_bytes / 2
     }

@@ -9,8 +9,8 @@ use contract::{
 
 use crate::effect::{Effect, Report};
 use crate::flow_cursor::FlowCursor;
-use crate::intake::{Batch, LogState};
-use crate::limits::QueueWhenFull;
+use crate::intake::{Answer, Batch, LogState};
+use crate::routing::Source;
 use crate::state::{BrokerPartition, Stopping, Watch};
 
 /// How long after a failure the log is asked again, if nothing was released meanwhile.
@@ -30,15 +30,22 @@ impl BrokerPartition {
             return;
         }
         let bytes = publications.iter().map(|publication| publication.size_bytes() as u64).sum();
-        let mut batch =
-            Batch { publisher, token, acknowledge, refusal: None, publications, first: contract::Offset(0), bytes };
-        if let Publisher::Connection(_) = publisher {
+        let (answer, session) = match publisher {
+            Publisher::OpcUa(_) | Publisher::Connection(_) => (Answer::Accepted, None),
+            Publisher::Will(session) => (Answer::Nothing, Some(session)),
+        };
+        let first = contract::Offset(0);
+        let mut batch = Batch { publisher, token, acknowledge, answer, session, publications, first, bytes };
+        if !matches!(publisher, Publisher::OpcUa(_)) {
             self.judge(&mut batch);
         }
-        self.intake.push(batch);
+        if batch.answer != Answer::Nothing || !batch.publications.is_empty() {
+            self.intake.push(batch);
+        }
     }
 
-    /// Empties a batch that is too large, or that comes past the hard limit.
+    /// Empties a batch that is too large, or that comes past the hard limit. Of a Will, which nobody sends again, all is dropped and
+    /// counted.
     fn judge(&mut self, batch: &mut Batch) {
         let largest_bytes = batch.publications.iter().map(Publication::size_bytes).max().unwrap_or(0);
         let is_past_limit = self.held_bytes() + batch.bytes > self.limits.shard_bytes_max;
@@ -49,22 +56,26 @@ impl BrokerPartition {
         } else {
             return;
         };
-        let is_at_most_once = |publication: &&Publication| publication.qos() == QoS::AtMostOnce;
-        let at_most_once_count = batch.publications.iter().filter(is_at_most_once).count() as u64;
-        let others_count = batch.publications.len() as u64 - at_most_once_count;
-        let dropped_count = if refusal == Refusal::QuotaExceeded { at_most_once_count } else { 0 };
+        let is_dropped = |publication: &&Publication| {
+            matches!(batch.publisher, Publisher::Will(_))
+                || (refusal == Refusal::QuotaExceeded && publication.qos() == QoS::AtMostOnce)
+        };
+        let dropped_count = batch.publications.iter().filter(is_dropped).count() as u64;
+        let refused_count = batch.publications.len() as u64 - dropped_count;
         self.intake.ledger.accepted += dropped_count;
         self.intake.ledger.drop_records(DropReason::MemoryBudget, dropped_count);
-        self.intake.refused_count += batch.publications.len() as u64 - dropped_count;
+        self.intake.refused_count += refused_count;
+        if refused_count > 0 {
+            batch.answer = Answer::Refused(refusal);
+        }
         // QoS 0 that is dropped is answered as accepted, so that the connection's window moves.
-        batch.refusal = (others_count > 0 || refusal == Refusal::TooLarge).then_some(refusal);
         batch.publications = Vec::new();
         batch.bytes = 0;
     }
 
     /// Bytes of all that this shard holds.
     pub(crate) fn held_bytes(&self) -> u64 {
-        self.accepted_bytes() + self.intake.waiting_bytes()
+        self.accepted_bytes() + self.intake.waiting_bytes() + self.sessions.bytes()
     }
 
     /// Bytes of what was taken: records of queues, Retained Messages, and records with the log.
@@ -154,28 +165,28 @@ impl BrokerPartition {
             let Some(batch) = self.intake.pop_durable() else { break };
             records_count += batch.publications.len();
             let Batch { publisher, token, .. } = batch;
-            if let Some(refusal) = batch.refusal {
-                effects.push(Effect::Refused { publisher, token, refusal });
-                continue;
+            match batch.answer {
+                Answer::Accepted => effects.push(Effect::Accepted { publisher, token }),
+                Answer::Refused(refusal) => effects.push(Effect::Refused { publisher, token, refusal }),
+                Answer::Suspended(connection) => effects.push(Effect::Suspended { connection }),
+                Answer::Nothing => {}
             }
-            effects.push(Effect::Accepted { publisher, token });
             self.show(batch, now, effects);
         }
-        if self.limits.subscriber_queue_when_full == QueueWhenFull::DropOldest {
-            self.cut_long_queues();
-        }
+        self.cut_long_queues();
     }
 
     fn show(&mut self, batch: Batch, now: Instant, effects: &mut Effects<Effect>) {
-        let Batch { publisher, token, acknowledge, publications, first, .. } = batch;
-        let watch = match acknowledge {
-            Acknowledge::Accepted => None,
-            Acknowledge::AcceptedAndDelivered => {
+        let Batch { publisher, token, acknowledge, publications, first, session, answer, .. } = batch;
+        let watch = match (acknowledge, answer) {
+            (Acknowledge::AcceptedAndDelivered, Answer::Accepted) => {
                 Some(self.watches.insert(Watch { publisher, token, records_count: 0 }))
             }
+            (Acknowledge::Accepted | Acknowledge::AcceptedAndDelivered, _) => None,
         };
         for (offset, publication) in (first.0..).map(contract::Offset).zip(publications) {
-            self.route(publication, offset, publisher, watch, now, effects);
+            let source = Source { publisher, session };
+            self.route(publication, offset, source, watch, now, effects);
         }
         if let Some(watch) = watch
             && self.watches.get(watch).records_count == 0
@@ -199,7 +210,7 @@ impl BrokerPartition {
 
     /// Lets the log forget what no flow needs any more; whether there was something.
     ///
-    /// Subscribers hold no log: their sessions end with their connections, so nobody would read it for them again.
+    /// Subscribers hold no log: their queues are in memory.
     pub(crate) fn release_log(&mut self, effects: &mut Effects<Effect>) -> bool {
         let lowest = self.flows.iter().filter_map(FlowCursor::lowest).fold(self.intake.lowest(), Ord::min);
         if lowest <= self.released_up_to {
@@ -226,9 +237,10 @@ mod tests {
     use contract::{Offset, PublicationDraft};
 
     use super::*;
+    use crate::limits::QueueWhenFull;
     use crate::message::{FlowOutcome, Message};
     use crate::testing::{
-        FLOW, SESSION, World, accepted, client, connection, delivered, draft, flow_offsets, publication, publish,
+        FLOW, SESSION, World, accepted, client, delivered, draft, flow_offsets, publication, publish,
     };
 
     #[test]
@@ -407,7 +419,7 @@ mod tests {
         for _ in 0..2 {
             world.publish("x");
         }
-        let effects = world.step(Message::Detach { connection: connection(1) });
+        let effects = world.detach(1);
         assert!(effects.contains(&Effect::Report(Report::BackPressureEnded)), "{effects:?}");
         assert_eq!(world.counter("dropped_session_ended"), 10);
     }

@@ -1,12 +1,23 @@
 //! One visible record: who gets it.
 
-use contract::{Effects, Hop, Instant, Offset, Publication, Publisher};
+use contract::{Effects, Hop, Instant, Offset, Publication, Publisher, QoS, SessionId};
 
 use crate::effect::{Effect, Report};
-use crate::limits::QueueWhenFull;
-use crate::records::WatchIndex;
+use crate::records::{RecordIndex, WatchIndex};
 use crate::retained::{Retained, RetainedLimits};
+use crate::shared_groups::Key;
 use crate::state::BrokerPartition;
+use crate::subscriber::{NO_GROUP, Waiting};
+use crate::subscription::SubscriptionEntry;
+use crate::subscription_index::Matches;
+
+/// Who published a record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    pub(crate) publisher: Publisher,
+    /// Its session, where its connection does not say it.
+    pub(crate) session: Option<SessionId>,
+}
 
 impl BrokerPartition {
     /// Retains the publication if it asks for it, and queues it for the flows and subscribers that it matches.
@@ -14,7 +25,7 @@ impl BrokerPartition {
         &mut self,
         publication: Publication,
         offset: Offset,
-        publisher: Publisher,
+        source: Source,
         watch: Option<u32>,
         now: Instant,
         effects: &mut Effects<Effect>,
@@ -23,34 +34,76 @@ impl BrokerPartition {
         if publication.retain() {
             self.retain(&publication, now, effects);
         }
-        self.index.find(publication.topic_name(), &mut self.matching_subscriptions, &mut self.matching_flows);
-        if self.matching_subscriptions.is_empty() && self.matching_flows.is_empty() {
-            return;
+        let mut matches = std::mem::take(&mut self.matches);
+        self.index.find(publication.topic_name(), &mut matches);
+        if !matches.is_empty() {
+            let record = self.records.insert(publication, Some(offset), now, watch.map(WatchIndex));
+            self.queue_for_flows(record, watch, &matches);
+            if matches.are_mixed {
+                matches.entries.sort_unstable_by_key(|entry| entry.subscriber);
+            }
+            self.queue_for_subscribers(record, source, &matches.entries);
+            for group in &matches.groups {
+                self.queue_for_group(record, *group);
+            }
+            self.records.drop_unheld(record);
         }
-        let record = self.records.insert(publication, Some(offset), now, watch.map(WatchIndex));
-        let expires_at = self.records.get(record).expires_at;
-        for position in self.matching_flows.drain(..) {
-            self.flows[usize::from(position)].enqueue(record, &mut self.records);
+        matches.clear();
+        self.matches = matches;
+    }
+
+    fn queue_for_flows(&mut self, record: RecordIndex, watch: Option<u32>, matches: &Matches) {
+        for position in &matches.flows {
+            self.flows[usize::from(*position)].enqueue(record, &mut self.records);
         }
         if let Some(watch) = watch
             && self.records.flows_count(record) > 0
         {
             self.watches.get_mut(watch).records_count += 1;
         }
-        for entry in self.matching_subscriptions.drain(..) {
-            let subscriber = self.subscribers.get_mut(entry.subscriber);
-            // A client that does not want its own publications back (MQTT-3.8.3-3).
-            let is_own = entry.options.no_local && publisher == Publisher::Connection(subscriber.connection);
-            if !is_own && subscriber.merge(&entry.options) {
-                self.touched.push(entry.subscriber);
-            }
-        }
-        while let Some(index) = self.touched.pop() {
+    }
+
+    /// Queues a record once for each subscriber among `entries`, which stand by subscriber (MQTT 5.0 §3.3.4).
+    fn queue_for_subscribers(&mut self, record: RecordIndex, source: Source, entries: &[SubscriptionEntry]) {
+        let held = self.records.get(record);
+        let (expires_at, held_qos, held_retain) = (held.expires_at, held.qos, held.retain);
+        for of_one in entries.chunk_by(|left, right| left.subscriber == right.subscriber) {
+            let index = of_one[0].subscriber;
             let subscriber = self.subscribers.get_mut(index);
-            subscriber.enqueue_merged(record, &self.limits, &mut self.records);
+            if subscriber.has_ended {
+                continue;
+            }
+            // A client that does not want its own publications back (MQTT-3.8.3-3).
+            let is_own = source.session == Some(subscriber.session)
+                || subscriber.connection.map(Publisher::Connection) == Some(source.publisher);
+            let (mut maximum_qos, mut retain_as_published) = (None::<QoS>, false);
+            for SubscriptionEntry { options, .. } in of_one {
+                if is_own && options.no_local() {
+                    continue;
+                }
+                maximum_qos = maximum_qos.max(Some(options.maximum_qos()));
+                retain_as_published |= options.retain_as_published();
+                self.identifiers.extend(options.identifier());
+            }
+            let Some(maximum_qos) = maximum_qos else { continue };
+            let waiting = Waiting {
+                record,
+                group: NO_GROUP,
+                qos: held_qos.min(maximum_qos),
+                retain: held_retain && retain_as_published,
+                identifiers: take_identifiers(&mut self.identifiers),
+            };
+            subscriber.enqueue(waiting, &self.limits, &mut self.records);
             self.note_queue(index, expires_at);
         }
-        self.records.drop_unheld(record);
+    }
+
+    /// Queues a record for one member of a Shared Subscription.
+    fn queue_for_group(&mut self, record: RecordIndex, group: u32) {
+        let publication = self.records.get(record).publication.clone();
+        if let Some(entry) = self.choose_member(group, &Key::of(&publication)) {
+            self.enqueue_shared(entry, group, record);
+        }
     }
 
     fn retain(&mut self, publication: &Publication, now: Instant, effects: &mut Effects<Effect>) {
@@ -65,23 +118,18 @@ impl BrokerPartition {
         }
         self.told.retained_is_full = is_full;
     }
+}
 
-    /// Cuts the longest queues by half until subscribers alone hold no more than their share of the budget.
-    pub(crate) fn cut_long_queues(&mut self) {
-        debug_assert_eq!(self.limits.subscriber_queue_when_full, QueueWhenFull::DropOldest);
-        while self.records.subscribers_only_bytes() > self.limits.subscribers_bytes_max() {
-            let longest_bytes = self.subscribers.iter().map(|(_, each)| each.waiting_bytes()).max().unwrap_or(0);
-            if longest_bytes == 0 {
-                return;
-            }
-            for index in 0..self.subscribers.index_end() {
-                let is_long = |bytes| bytes > 0 && bytes >= longest_bytes / 2;
-                if self.subscribers.find(index).is_some_and(|each| is_long(each.waiting_bytes())) {
-                    self.subscribers.get_mut(index).drop_older_half(&mut self.records);
-                }
-            }
-        }
+/// The Subscription Identifiers that were gathered, ascending, without repetition.
+fn take_identifiers(identifiers: &mut Vec<u32>) -> Box<[u32]> {
+    if identifiers.is_empty() {
+        return Box::default();
     }
+    identifiers.sort_unstable();
+    identifiers.dedup();
+    let taken = identifiers.as_slice().into();
+    identifiers.clear();
+    taken
 }
 
 #[cfg(test)]
@@ -89,7 +137,7 @@ mod tests {
     use contract::{Delivery, PublicationDraft, QoS, RetainHandling, SubscriptionRequest};
 
     use super::*;
-    use crate::testing::{SESSION, World, client, connection, delivered, draft, publication, publish, request};
+    use crate::testing::{SESSION, World, client, delivered, draft, publication, publish, request, session};
 
     #[test]
     fn one_delivery_carries_the_highest_level_and_all_identifiers_of_a_client() {
@@ -114,7 +162,9 @@ mod tests {
         world.subscriber_credit(1, 10);
         world.subscribe_with(1, SubscriptionRequest { no_local: true, ..request("a") });
         assert_eq!(delivered(&world.publish_as(client(1), publication("a"))), []);
+        assert_eq!(delivered(&world.publish_as(Publisher::Will(session(1)), publication("a"))), []);
         assert_eq!(delivered(&world.publish_as(client(2), publication("a"))).len(), 1);
+        assert_eq!(delivered(&world.publish_as(Publisher::Will(session(2)), publication("a"))).len(), 1);
         assert_eq!(delivered(&world.publish_as(SESSION, publication("a"))).len(), 1);
     }
 
@@ -217,7 +267,7 @@ mod tests {
         }
         assert!(!world.actor.is_under_pressure());
         assert!(world.counter("dropped_queue_full") > 0);
-        world.step(crate::Message::Detach { connection: connection(1) });
+        world.detach(1);
     }
 
     fn deliveries(effects: &[Effect]) -> Vec<Delivery> {

@@ -4,23 +4,27 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use contract::{
     ConnectionAddress, Counters, Epoch, FlowIndex, Instant, Ledger, Offset, PartitionIndex, PublishToken, Publisher,
+    SessionId,
 };
 
-use crate::clients::Clients;
 use crate::flow_cursor::FlowCursor;
 use crate::intake::Intake;
 use crate::limits::PartitionLimits;
 use crate::records::Records;
 use crate::retained::RetainedMessages;
+use crate::sessions::Sessions;
+use crate::shared_groups::SharedGroups;
 use crate::slab::Slab;
 use crate::subscriber::Subscriber;
-use crate::subscription_index::{SubscriptionEntry, SubscriptionIndex};
+use crate::subscription_index::{Matches, SubscriptionIndex};
 
 /// What a partition is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionConfig {
     /// Which one it is.
     pub partition: PartitionIndex,
+    /// How many there are; a Will goes to the one that owns its topic.
+    pub partitions_count: u16,
     /// The life of its log.
     pub epoch: Epoch,
     /// The dataflows that take records of it, at most [`PartitionConfig::FLOWS_COUNT_MAX`], each once.
@@ -47,21 +51,30 @@ pub struct FlowSource {
 #[derive(Debug)]
 pub struct BrokerPartition {
     pub(crate) partition: PartitionIndex,
+    pub(crate) partitions_count: u16,
     pub(crate) epoch: Epoch,
     pub(crate) limits: PartitionLimits,
     pub(crate) intake: Intake,
     pub(crate) records: Records,
     pub(crate) index: SubscriptionIndex,
+    pub(crate) groups: SharedGroups,
+    /// Subscriptions of all subscribers, shared ones included.
+    pub(crate) subscriptions_count: u32,
     /// By flow.
     pub(crate) flows: Vec<FlowCursor>,
     pub(crate) subscribers: Slab<Subscriber>,
+    pub(crate) subscribers_by_session: BTreeMap<SessionId, u32>,
+    /// Without those that no connection has.
     pub(crate) subscribers_by_connection: BTreeMap<ConnectionAddress, u32>,
     /// Subscribers that may be sent something. A number may be left from one that is gone.
     pub(crate) ready: VecDeque<u32>,
     /// When whose queue is swept of expired records: [`Subscriber::expiry_due`].
     pub(crate) expiries: BTreeSet<(Instant, u32)>,
+    /// Subscribers whose session has ended with many Subscriptions: a part of them leaves the index with each step.
+    pub(crate) leaving: VecDeque<u32>,
     pub(crate) retained: RetainedMessages,
-    pub(crate) clients: Clients,
+    /// Those whose home this is.
+    pub(crate) sessions: Sessions,
     /// Publishers that wait until flows have settled.
     pub(crate) watches: Slab<Watch>,
     /// Publishers to be told that flows have settled.
@@ -78,13 +91,17 @@ pub struct BrokerPartition {
     pub(crate) told: Told,
     /// Ledgers of subscribers that are gone.
     pub(crate) ended_subscribers: Ledger,
-    pub(crate) clients_not_kept_count: u64,
+    pub(crate) sessions_refused_count: u64,
+    /// Sessions that ended because there was no room to park them.
+    pub(crate) parked_left_out_count: u64,
+    pub(crate) wills_published_count: u64,
+    /// Records of Shared Subscriptions that another member got because their subscriber's session ended.
+    pub(crate) handed_over_count: u64,
     /// Settlements, credit and answers that belong to nothing here.
     pub(crate) unknown_count: u64,
     /// What the current record matches; kept for their memory.
-    pub(crate) matching_subscriptions: Vec<SubscriptionEntry>,
-    pub(crate) matching_flows: Vec<u16>,
-    pub(crate) touched: Vec<u32>,
+    pub(crate) matches: Matches,
+    pub(crate) identifiers: Vec<u32>,
 }
 
 /// What the operator was told last, so that each change is told once.
@@ -123,9 +140,9 @@ pub enum Cursor {
     Intake,
     /// A dataflow's.
     Flow(FlowIndex),
-    /// A connection's.
-    Subscriber(ConnectionAddress),
-    /// Those of all connections that are gone, together.
+    /// A session's. A record that another member of a Shared Subscription got when its session ended was never this one's.
+    Subscriber(SessionId),
+    /// Those of all sessions that have ended, together.
     EndedSubscribers,
 }
 
@@ -147,9 +164,10 @@ impl BrokerPartition {
     /// Makes a partition with an empty log, whose first message is [`crate::Message::Start`].
     ///
     /// # Panics
-    /// When a flow is named twice, or there are more than [`PartitionConfig::FLOWS_COUNT_MAX`].
+    /// When it is none of `partitions_count`, a flow is named twice, or there are more than [`PartitionConfig::FLOWS_COUNT_MAX`].
     pub fn new(config: PartitionConfig) -> Self {
-        let PartitionConfig { partition, epoch, mut flows, limits } = config;
+        let PartitionConfig { partition, partitions_count, epoch, mut flows, limits } = config;
+        assert!(partition.0 < partitions_count, "a partition is one of so many");
         assert!(flows.len() <= PartitionConfig::FLOWS_COUNT_MAX, "a plan bounds its flows");
         flows.sort_by_key(|source| source.flow);
         assert!(flows.windows(2).all(|pair| pair[0].flow < pair[1].flow), "each flow is named once");
@@ -161,18 +179,23 @@ impl BrokerPartition {
         }
         Self {
             partition,
+            partitions_count,
             epoch,
             limits,
             intake: Intake::new(Offset(0)),
             records: Records::default(),
             index,
+            groups: SharedGroups::default(),
+            subscriptions_count: 0,
             flows: flows.iter().map(|source| FlowCursor::new(source.flow)).collect(),
             subscribers: Slab::default(),
+            subscribers_by_session: BTreeMap::new(),
             subscribers_by_connection: BTreeMap::new(),
             ready: VecDeque::new(),
             expiries: BTreeSet::new(),
             retained: RetainedMessages::default(),
-            clients: Clients::default(),
+            leaving: VecDeque::new(),
+            sessions: Sessions::default(),
             watches: Slab::default(),
             delivered: VecDeque::new(),
             released_up_to: Offset(0),
@@ -182,11 +205,13 @@ impl BrokerPartition {
             full_subscribers_count: 0,
             told: Told::default(),
             ended_subscribers: Ledger::default(),
-            clients_not_kept_count: 0,
+            sessions_refused_count: 0,
+            parked_left_out_count: 0,
+            wills_published_count: 0,
+            handed_over_count: 0,
             unknown_count: 0,
-            matching_subscriptions: Vec::new(),
-            matching_flows: Vec::new(),
-            touched: Vec::new(),
+            matches: Matches::default(),
+            identifiers: Vec::new(),
         }
     }
 
@@ -205,15 +230,16 @@ impl BrokerPartition {
             ledger: flow.ledger,
             queued: flow.queued_count(),
         });
-        let subscribers = self.subscribers_by_connection.iter().map(|(connection, index)| {
+        let subscribers = self.subscribers_by_session.iter().map(|(session, index)| {
             let subscriber = self.subscribers.get(*index);
-            let cursor = Cursor::Subscriber(*connection);
+            let cursor = Cursor::Subscriber(*session);
             CursorLedger { cursor, ledger: subscriber.ledger, queued: subscriber.queued_count() }
         });
         std::iter::once(intake).chain(flows).chain(subscribers).chain(std::iter::once(ended))
     }
 
-    /// Bytes that count against the budget of the shard: each record once, Retained Messages and waiting publications included.
+    /// Bytes that count against the budget of the shard: each record once, Retained Messages, waiting publications, Wills and parked
+    /// sessions included.
     pub fn bytes(&self) -> u64 {
         self.held_bytes()
     }
@@ -242,10 +268,17 @@ impl Counters for BrokerPartition {
         visit("records_held", self.records.count() as u64);
         visit("held_bytes", self.held_bytes());
         visit("back_pressure", u64::from(self.told.is_held_back));
-        visit("clients", self.clients.count() as u64);
-        visit("clients_not_kept", self.clients_not_kept_count);
-        visit("subscribers", self.subscribers.len() as u64);
-        visit("subscriptions", u64::from(self.index.subscriptions_count()));
+        visit("sessions", self.sessions.count() as u64);
+        visit("sessions_parked", self.sessions.parked_count() as u64);
+        visit("sessions_bytes", self.sessions.bytes());
+        visit("sessions_refused", self.sessions_refused_count);
+        visit("sessions_left_out", self.parked_left_out_count);
+        visit("wills_published", self.wills_published_count);
+        visit("subscribers", self.subscribers_by_session.len() as u64);
+        visit("subscribers_connected", self.subscribers_by_connection.len() as u64);
+        visit("subscriptions", u64::from(self.subscriptions_count));
+        visit("shared_subscriptions", self.groups.count() as u64);
+        visit("shared_handed_over", self.handed_over_count);
         visit("retained_messages", self.retained.count() as u64);
         visit("retained_bytes", self.retained.bytes());
         visit("retained_left_out", self.retained.left_out_count());

@@ -1,68 +1,89 @@
-//! One subscriber's queue: records that wait for its credit, and records under way to its connection.
+//! One session's queue: records that wait for its credit, and records under way to its connection.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use contract::{
-    ConnectionAddress, Credit, Delivery, DeliveryNumber, DeliveryOutcome, DropReason, Instant, Ledger, QoS,
+    ConnectionAddress, Credit, Delivery, DeliveryNumber, DeliveryOutcome, DropReason, Instant, Ledger, QoS, SessionId,
 };
 
+use crate::level_table::NodeIndex;
 use crate::limits::{PartitionLimits, QueueWhenFull};
 use crate::records::{Holder, RecordIndex, Records};
-use crate::subscription_index::SubscriptionOptions;
+use crate::shared_groups::{GroupIndex, Presence};
 
-/// A connection that has Subscriptions, or has given credit.
+/// A session that has Subscriptions, or has given credit.
 #[derive(Debug)]
 pub(crate) struct Subscriber {
-    pub(crate) connection: ConnectionAddress,
+    pub(crate) session: SessionId,
+    /// `None` while the session waits for its next connection.
+    pub(crate) connection: Option<ConnectionAddress>,
+    /// The session has ended; its Subscriptions are being taken out of the index.
+    pub(crate) has_ended: bool,
     pub(crate) credit: Credit,
-    /// Its Topic Filters; the index holds what they ask for.
-    pub(crate) topic_filters: BTreeSet<Box<str>>,
+    /// Where its filters end in the index, which holds what they ask for. In no order.
+    pub(crate) nodes: Vec<NodeIndex>,
+    /// The Shared Subscriptions that it is a member of. In no order.
+    pub(crate) groups: Vec<GroupIndex>,
     pub(crate) ledger: Ledger,
     /// Whether it stands in the list of those that may be sent something.
     pub(crate) is_ready: bool,
     /// Whether its full queue holds publishers back.
     pub(crate) is_noted_full: bool,
-    /// What the Subscriptions that match the current record make of it together.
-    pub(crate) merged: Option<Merged>,
-    /// Subscription Identifiers of `merged`; kept for its memory.
-    pub(crate) identifiers: Vec<u32>,
     /// When the earliest of the waiting records expires, or before.
     pub(crate) expiry_due: Option<Instant>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: u64,
-    /// By number. At most the credit that the connection has given.
-    under_way: VecDeque<(DeliveryNumber, RecordIndex)>,
+    /// By number. At most the credit that was given.
+    under_way: VecDeque<UnderWay>,
     next_number: DeliveryNumber,
 }
 
-/// The Subscriptions of one client that match one record, as one (MQTT 5.0 §3.3.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Merged {
-    maximum_qos: QoS,
-    retain_as_published: bool,
+/// A record in a queue, as the Subscriptions that match it make it.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) record: RecordIndex,
+    /// The Shared Subscription that it came by; [`NO_GROUP`] where there is none.
+    pub(crate) group: GroupIndex,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    /// Ascending, without repetition.
+    pub(crate) identifiers: Box<[u32]>,
 }
 
+/// A record that came by no Shared Subscription.
+pub(crate) const NO_GROUP: GroupIndex = GroupIndex::MAX;
+
 #[derive(Debug)]
-struct Waiting {
+struct UnderWay {
+    number: DeliveryNumber,
     record: RecordIndex,
+    group: GroupIndex,
     qos: QoS,
-    retain: bool,
-    identifiers: Box<[u32]>,
+}
+
+/// A record of a Shared Subscription that another member may get: its subscriber has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Orphan {
+    pub(crate) record: RecordIndex,
+    pub(crate) group: GroupIndex,
+    /// Whether the subscriber was sent it.
+    pub(crate) was_sent: bool,
 }
 
 impl Subscriber {
     /// A subscriber without Subscriptions and without credit.
-    pub(crate) fn new(connection: ConnectionAddress) -> Self {
+    pub(crate) fn new(session: SessionId) -> Self {
         Self {
-            connection,
+            session,
+            connection: None,
+            has_ended: false,
             credit: Credit::default(),
-            topic_filters: BTreeSet::new(),
+            nodes: Vec::new(),
+            groups: Vec::new(),
             ledger: Ledger::default(),
             is_ready: false,
             is_noted_full: false,
-            merged: None,
-            identifiers: Vec::new(),
             expiry_due: None,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -71,57 +92,53 @@ impl Subscriber {
         }
     }
 
-    /// Adds a Subscription that matches the current record; whether it is the first.
-    pub(crate) fn merge(&mut self, options: &SubscriptionOptions) -> bool {
-        let is_first = self.merged.is_none();
-        let merged = self.merged.get_or_insert(Merged { maximum_qos: QoS::AtMostOnce, retain_as_published: false });
-        merged.maximum_qos = merged.maximum_qos.max(options.maximum_qos);
-        merged.retain_as_published |= options.retain_as_published;
-        self.identifiers.extend(options.identifier);
-        is_first
+    /// Its Subscriptions, shared ones included.
+    pub(crate) fn subscriptions_count(&self) -> usize {
+        self.nodes.len() + self.groups.len()
     }
 
-    /// Queues the current record as the Subscriptions that were merged make it.
-    pub(crate) fn enqueue_merged(&mut self, record: RecordIndex, limits: &PartitionLimits, records: &mut Records) {
-        let merged = self.merged.take().expect("a Subscription was merged");
-        self.identifiers.sort_unstable();
-        self.identifiers.dedup();
-        let identifiers = if self.identifiers.is_empty() { Box::default() } else { self.identifiers.as_slice().into() };
-        self.identifiers.clear();
-        let held = records.get(record);
-        let qos = held.qos.min(merged.maximum_qos);
-        let retain = held.retain && merged.retain_as_published;
-        let bytes = held.publication.size_bytes() as u64;
-        if limits.subscriber_queue_when_full == QueueWhenFull::DropOldest {
+    /// Whether its connection is there.
+    pub(crate) fn presence(&self) -> Presence {
+        match self.connection {
+            _ if self.has_ended => Presence::Ended,
+            Some(_) => Presence::Connected(self.session),
+            None => Presence::Absent(self.session),
+        }
+    }
+
+    /// Queues a record. While no connection is there, one at `QoS` 0 is dropped, and a full queue drops its oldest whatever the
+    /// policy: an absent client must not stop the plant.
+    pub(crate) fn enqueue(&mut self, waiting: Waiting, limits: &PartitionLimits, records: &mut Records) {
+        let is_absent = self.connection.is_none();
+        if is_absent && waiting.qos == QoS::AtMostOnce {
+            self.ledger.accepted += 1;
+            self.ledger.drop_records(DropReason::NotConnected, 1);
+            return;
+        }
+        let bytes = records.size_bytes(waiting.record);
+        if is_absent || limits.subscriber_queue_when_full == QueueWhenFull::DropOldest {
             while !self.has_room(bytes, limits) {
                 self.drop_oldest(DropReason::QueueFull, records);
             }
         }
-        self.push(Waiting { record, qos, retain, identifiers }, records);
+        self.push(waiting, bytes, records);
     }
 
     /// Queues a Retained Message for a new Subscription; one that finds no room is dropped and counted.
-    pub(crate) fn enqueue_retained(
-        &mut self,
-        record: RecordIndex,
-        options: &SubscriptionOptions,
-        limits: &PartitionLimits,
-        records: &mut Records,
-    ) {
-        if !self.has_room(records.size_bytes(record), limits) {
+    pub(crate) fn enqueue_retained(&mut self, waiting: Waiting, limits: &PartitionLimits, records: &mut Records) {
+        let bytes = records.size_bytes(waiting.record);
+        if !self.has_room(bytes, limits) {
             self.ledger.accepted += 1;
             self.ledger.drop_records(DropReason::QueueFull, 1);
             return;
         }
-        let qos = records.get(record).qos.min(options.maximum_qos);
-        let identifiers = options.identifier.map_or_else(Box::default, |identifier| Box::from([identifier]));
-        self.push(Waiting { record, qos, retain: true, identifiers }, records);
+        self.push(waiting, bytes, records);
     }
 
-    fn push(&mut self, waiting: Waiting, records: &mut Records) {
+    fn push(&mut self, waiting: Waiting, bytes: u64, records: &mut Records) {
         records.hold(waiting.record, Holder::Subscriber);
         self.ledger.accepted += 1;
-        self.waiting_bytes += records.size_bytes(waiting.record);
+        self.waiting_bytes += bytes;
         self.waiting.push_back(waiting);
     }
 
@@ -132,11 +149,15 @@ impl Subscriber {
                 && self.waiting_bytes + bytes <= limits.subscriber_queue_bytes_max)
     }
 
-    /// Whether either limit of the queue is reached, or `was_full` and it has not fallen below seven eighths since.
+    /// Whether either limit of the queue is reached, or `was_full` and it has not fallen below seven eighths since. Never while no
+    /// connection is there.
     pub(crate) fn is_full(&self, limits: &PartitionLimits, was_full: bool) -> bool {
         let PartitionLimits { subscriber_queue_count_max: count_max, subscriber_queue_bytes_max: bytes_max, .. } =
             *limits;
         let (count, bytes) = (self.waiting.len() as u64, self.waiting_bytes);
+        if self.connection.is_none() {
+            return false;
+        }
         if was_full && count > 0 {
             return count * 8 >= u64::from(count_max) * 7 || bytes >= bytes_max / 8 * 7;
         }
@@ -158,6 +179,21 @@ impl Subscriber {
         }
     }
 
+    /// Drops the records at `QoS` 0 that wait: no connection is there.
+    pub(crate) fn drop_at_most_once(&mut self, records: &mut Records) {
+        let Self { waiting, waiting_bytes, ledger, .. } = self;
+        waiting.retain(|each| {
+            if each.qos != QoS::AtMostOnce {
+                return true;
+            }
+            *waiting_bytes -= records.size_bytes(each.record);
+            ledger.drop_records(DropReason::NotConnected, 1);
+            records.release(each.record, Holder::Subscriber);
+            false
+        });
+        self.waiting.shrink_to(KEPT_COUNT);
+    }
+
     fn pop_waiting(&mut self, records: &Records) -> Option<Waiting> {
         let waiting = self.waiting.pop_front()?;
         self.waiting_bytes -= records.size_bytes(waiting.record);
@@ -166,7 +202,7 @@ impl Subscriber {
 
     /// Whether a delivery may be sent.
     pub(crate) fn may_send(&self) -> bool {
-        self.credit.allows_one() && !self.waiting.is_empty()
+        self.connection.is_some() && self.credit.allows_one() && !self.waiting.is_empty()
     }
 
     /// Takes what the credit allows off the queue, in order; expired records are dropped on the way.
@@ -174,25 +210,28 @@ impl Subscriber {
         let count = self.waiting.len().min(self.credit.count as usize);
         let mut deliveries = Vec::with_capacity(count);
         while self.credit.allows_one()
-            && let Some(waiting) = self.pop_waiting(records)
+            && let Some(waiting) = self.waiting.pop_front()
         {
             let record = records.get(waiting.record);
+            let bytes = record.publication.size_bytes() as u64;
+            self.waiting_bytes -= bytes;
             if record.is_expired(now) {
                 self.ledger.expired += 1;
                 records.release(waiting.record, Holder::Subscriber);
                 continue;
             }
+            let Waiting { record: index, group, qos, retain, identifiers } = waiting;
             let number = self.next_number;
             self.next_number = number.next();
-            self.credit.spend(record.publication.size_bytes() as u64);
-            self.under_way.push_back((number, waiting.record));
+            self.credit.spend(bytes);
+            self.under_way.push_back(UnderWay { number, record: index, group, qos });
             deliveries.push(Delivery {
                 number,
                 offset: record.offset,
                 publication: record.publication.clone(),
-                qos: waiting.qos,
-                retain: waiting.retain,
-                subscription_identifiers: waiting.identifiers,
+                qos,
+                retain,
+                subscription_identifiers: identifiers,
             });
         }
         if self.waiting.is_empty() {
@@ -208,11 +247,11 @@ impl Subscriber {
         outcome: DeliveryOutcome,
         records: &mut Records,
     ) -> u64 {
-        let start = self.under_way.partition_point(|(number, _)| *number < numbers.start);
-        let end = self.under_way.partition_point(|(number, _)| *number < numbers.end).max(start);
+        let start = self.under_way.partition_point(|each| each.number < numbers.start);
+        let end = self.under_way.partition_point(|each| each.number < numbers.end).max(start);
         let count = (end - start) as u64;
-        for (_, record) in self.under_way.drain(start..end) {
-            records.release(record, Holder::Subscriber);
+        for each in self.under_way.drain(start..end) {
+            records.release(each.record, Holder::Subscriber);
         }
         match outcome {
             DeliveryOutcome::Delivered => self.ledger.delivered += count,
@@ -242,15 +281,25 @@ impl Subscriber {
         looked_at_count
     }
 
-    /// Drops all that waits and all that is under way: the session has ended.
-    pub(crate) fn drop_all(&mut self, records: &mut Records) {
-        let count = self.queued_count();
-        let waiting = self.waiting.drain(..).map(|waiting| waiting.record);
-        for record in waiting.chain(self.under_way.drain(..).map(|(_, record)| record)) {
-            records.release(record, Holder::Subscriber);
+    /// Lets all go that waits and all that is under way: the session has ended. What another member of a Shared Subscription may get
+    /// is returned, oldest first, still held and counted: all that waits, and what is under way at `QoS` 1. At `QoS` 2 the client may
+    /// have it (MQTT-4.8.2-5), at `QoS` 0 too. The rest is dropped.
+    pub(crate) fn end(&mut self, records: &mut Records) -> Vec<Orphan> {
+        let mut orphans = Vec::new();
+        let mut dropped_count = 0;
+        let under_way = self.under_way.drain(..).map(|each| (each.record, each.group, each.qos, true));
+        let waiting = self.waiting.drain(..).map(|each| (each.record, each.group, each.qos, false));
+        for (record, group, qos, was_sent) in under_way.chain(waiting) {
+            if group != NO_GROUP && (!was_sent || qos == QoS::AtLeastOnce) {
+                orphans.push(Orphan { record, group, was_sent });
+            } else {
+                records.release(record, Holder::Subscriber);
+                dropped_count += 1;
+            }
         }
         self.waiting_bytes = 0;
-        self.ledger.drop_records(DropReason::SessionEnded, count);
+        self.ledger.drop_records(DropReason::SessionEnded, dropped_count);
+        orphans
     }
 
     /// Records that wait or are under way: the `queued` of its ledger.

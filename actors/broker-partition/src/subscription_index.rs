@@ -3,81 +3,59 @@
 //! The cost of a match follows from the filters that share levels with the Topic Name; filters that part from it earlier
 //! cost nothing, however many they are.
 
-use contract::QoS;
-
 use crate::level_table::{LevelTable, NodeIndex};
+use crate::node::{NO_NODE, Node, Step};
 use crate::slab::Slab;
+use crate::subscription::SubscriptionEntry;
 
 const ROOT: NodeIndex = 0;
-
-/// What a Subscription asks for, beside its filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SubscriptionOptions {
-    pub(crate) maximum_qos: QoS,
-    pub(crate) no_local: bool,
-    pub(crate) retain_as_published: bool,
-    pub(crate) identifier: Option<u32>,
-}
-
-/// A Subscription found by a match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SubscriptionEntry {
-    /// The subscriber's number.
-    pub(crate) subscriber: u32,
-    pub(crate) options: SubscriptionOptions,
-}
 
 /// The trie. Nodes of removed filters are used again.
 #[derive(Debug)]
 pub(crate) struct SubscriptionIndex {
     nodes: Slab<Node>,
     levels: LevelTable,
-    subscriptions_count: u32,
     /// What a match has still to visit: a node, and where its next level begins. Kept for its memory.
     to_visit: Vec<(NodeIndex, Option<usize>)>,
 }
 
-#[derive(Debug)]
-struct Node {
-    parent: NodeIndex,
-    step: Step,
-    single_level: Option<NodeIndex>,
-    multi_level: Option<NodeIndex>,
-    /// Children of all three kinds.
-    children_count: u32,
-    /// Subscriptions whose filter ends here, by subscriber.
-    subscriptions: Vec<SubscriptionEntry>,
-    /// Positions of flows with a filter that ends here.
-    flows: Vec<u16>,
+/// What a Topic Name goes to.
+#[derive(Debug, Default)]
+pub(crate) struct Matches {
+    /// Subscriptions, of a node each by ascending subscriber.
+    pub(crate) entries: Vec<SubscriptionEntry>,
+    /// Whether entries of several nodes stand there, so that a subscriber may have several.
+    pub(crate) are_mixed: bool,
+    /// Positions of flows; they may repeat.
+    pub(crate) flows: Vec<u16>,
+    /// Shared Subscriptions.
+    pub(crate) groups: Vec<u32>,
 }
 
-/// How a node is reached from its parent.
-#[derive(Debug)]
-enum Step {
-    Root,
-    Exact { level: Box<[u8]>, hash: u32 },
-    SingleLevel,
-    MultiLevel,
-}
-
-impl Node {
-    fn new(parent: NodeIndex, step: Step) -> Self {
-        Self {
-            parent,
-            step,
-            single_level: None,
-            multi_level: None,
-            children_count: 0,
-            subscriptions: Vec::new(),
-            flows: Vec::new(),
-        }
+impl Matches {
+    /// Forgets all but the memory.
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+        self.are_mixed = false;
+        self.flows.clear();
+        self.groups.clear();
     }
 
-    fn is_needed(&self) -> bool {
-        self.children_count > 0
-            || !self.subscriptions.is_empty()
-            || !self.flows.is_empty()
-            || matches!(self.step, Step::Root)
+    /// Whether nobody wants it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.flows.is_empty() && self.groups.is_empty()
+    }
+
+    fn take(&mut self, node: &Node) {
+        let entries = node.entries.as_slice();
+        if !entries.is_empty() {
+            self.are_mixed = !self.entries.is_empty();
+            self.entries.extend_from_slice(entries);
+        }
+        if let Some(extras) = &node.extras {
+            self.flows.extend_from_slice(&extras.flows);
+            self.groups.extend_from_slice(&extras.groups);
+        }
     }
 }
 
@@ -86,81 +64,92 @@ impl SubscriptionIndex {
     pub(crate) fn new(seed: u64) -> Self {
         let mut nodes = Slab::default();
         assert_eq!(nodes.insert(Node::new(ROOT, Step::Root)), ROOT, "the root comes first");
-        Self { nodes, levels: LevelTable::new(seed), subscriptions_count: 0, to_visit: Vec::new() }
+        Self { nodes, levels: LevelTable::new(seed), to_visit: Vec::new() }
     }
 
     /// Adds a filter of the flow at `position`; `filter` is valid.
     pub(crate) fn insert_flow(&mut self, filter: &str, position: u16) {
         let node = self.make_path(filter);
-        let flows = &mut self.nodes.get_mut(node).flows;
+        let flows = &mut self.nodes.get_mut(node).extras_mut().flows;
         if let Err(at) = flows.binary_search(&position) {
             flows.insert(at, position);
         }
     }
 
-    /// Adds a Subscription, or replaces the subscriber's one with the same filter; whether there was one (MQTT-3.8.4-3).
-    pub(crate) fn insert(&mut self, filter: &str, entry: SubscriptionEntry) -> bool {
+    /// Adds a Shared Subscription that is not there; the node at which its filter ends.
+    pub(crate) fn insert_group(&mut self, filter: &str, group: u32) -> NodeIndex {
         let node = self.make_path(filter);
-        let subscriptions = &mut self.nodes.get_mut(node).subscriptions;
-        match subscriptions.binary_search_by_key(&entry.subscriber, |entry| entry.subscriber) {
-            Ok(at) => {
-                subscriptions[at] = entry;
-                true
-            }
-            Err(at) => {
-                subscriptions.insert(at, entry);
-                self.subscriptions_count += 1;
-                false
-            }
-        }
+        let groups = &mut self.nodes.get_mut(node).extras_mut().groups;
+        let at = groups.binary_search(&group).expect_err("a Shared Subscription has one filter");
+        groups.insert(at, group);
+        node
     }
 
-    /// Takes a Subscription out; whether it was there.
-    pub(crate) fn remove(&mut self, filter: &str, subscriber: u32) -> bool {
-        let Some(node) = self.find_path(filter) else { return false };
-        let subscriptions = &mut self.nodes.get_mut(node).subscriptions;
-        let Ok(at) = subscriptions.binary_search_by_key(&subscriber, |entry| entry.subscriber) else { return false };
-        subscriptions.remove(at);
-        if subscriptions.is_empty() {
-            *subscriptions = Vec::new();
-        }
-        self.subscriptions_count -= 1;
+    /// Takes a Shared Subscription out that is there.
+    pub(crate) fn remove_group(&mut self, node: NodeIndex, group: u32) {
+        let place = self.nodes.get_mut(node);
+        place.extras_mut().groups.retain(|each| *each != group);
+        place.shrink();
         self.prune(node);
-        true
     }
 
-    /// Subscriptions of all subscribers.
-    pub(crate) fn subscriptions_count(&self) -> u32 {
-        self.subscriptions_count
+    /// The Shared Subscriptions with this filter.
+    pub(crate) fn groups(&self, filter: &str) -> &[u32] {
+        let node = self.find_path(filter).map(|node| self.nodes.get(node));
+        node.and_then(|node| node.extras.as_ref()).map_or(&[], |extras| &extras.groups)
     }
 
-    /// Finds all that match `topic_name`: pushes the Subscriptions to `subscriptions`, and the positions of flows, which may
-    /// repeat, to `flows`. The same filters, added in the same order, are found in the same order.
-    pub(crate) fn find(&mut self, topic_name: &[u8], subscriptions: &mut Vec<SubscriptionEntry>, flows: &mut Vec<u16>) {
+    /// Whether the subscriber has a Subscription with this filter.
+    pub(crate) fn contains(&self, filter: &str, subscriber: u32) -> bool {
+        self.find_path(filter).is_some_and(|node| self.nodes.get(node).entries.find(subscriber).is_some())
+    }
+
+    /// Adds a Subscription, or replaces the subscriber's one with the same filter (MQTT-3.8.4-3), which is returned; and the node at
+    /// which the filter ends: it names the filter as long as a Subscription has it.
+    pub(crate) fn insert(&mut self, filter: &str, entry: SubscriptionEntry) -> (NodeIndex, Option<SubscriptionEntry>) {
+        let node = self.make_path(filter);
+        (node, self.nodes.get_mut(node).entries.put(entry))
+    }
+
+    /// Takes a Subscription out; the node at which its filter ended, and what it was.
+    pub(crate) fn remove(&mut self, filter: &str, subscriber: u32) -> Option<(NodeIndex, SubscriptionEntry)> {
+        let node = self.find_path(filter)?;
+        let removed = self.nodes.get_mut(node).entries.remove(subscriber)?;
+        self.prune(node);
+        Some((node, removed))
+    }
+
+    /// Takes the Subscription out that the subscriber has at this node.
+    ///
+    /// # Panics
+    /// When there is none: a subscriber knows its nodes.
+    pub(crate) fn remove_at(&mut self, node: NodeIndex, subscriber: u32) {
+        let removed = self.nodes.get_mut(node).entries.remove(subscriber);
+        assert!(removed.is_some(), "a subscriber knows its nodes");
+        self.prune(node);
+    }
+
+    /// Adds all that match `topic_name` to `matches`. The same filters, added in the same order, are found in the same order.
+    pub(crate) fn find(&mut self, topic_name: &[u8], matches: &mut Matches) {
         let Self { nodes, levels, to_visit, .. } = self;
-        let mut take = |node: NodeIndex| {
-            let node = nodes.get(node);
-            subscriptions.extend_from_slice(&node.subscriptions);
-            flows.extend_from_slice(&node.flows);
-        };
         // Wildcards at the start leave out Topic Names that start with `$` (MQTT-4.7.2-1).
         let is_reserved = topic_name.first() == Some(&b'$');
         to_visit.push((ROOT, Some(0)));
         while let Some((index, next)) = to_visit.pop() {
             let node = nodes.get(index);
             let wildcards_apply = index != ROOT || !is_reserved;
-            if let Some(multi_level) = node.multi_level.filter(|_| wildcards_apply) {
-                take(multi_level);
+            if wildcards_apply && node.multi_level != NO_NODE {
+                matches.take(nodes.get(node.multi_level));
             }
             let Some(start) = next else {
-                take(index);
+                matches.take(node);
                 continue;
             };
             let rest = &topic_name[start..];
             let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
             let after = (end < rest.len()).then_some(start + end + 1);
-            if let Some(single_level) = node.single_level.filter(|_| wildcards_apply) {
-                to_visit.push((single_level, after));
+            if wildcards_apply && node.single_level != NO_NODE {
+                to_visit.push((node.single_level, after));
             }
             if let Some(child) = find_child(nodes, levels, index, &rest[..end]) {
                 to_visit.push((child, after));
@@ -176,22 +165,13 @@ impl SubscriptionIndex {
         if let Some(child) = self.find_step(parent, level) {
             return child;
         }
-        let step = match level {
-            b"+" => Step::SingleLevel,
-            b"#" => Step::MultiLevel,
-            _ => Step::Exact { level: level.into(), hash: self.levels.hash(parent, level) },
-        };
-        let child = self.nodes.insert(Node::new(parent, step));
-        let parent = self.nodes.get_mut(parent);
-        parent.children_count += 1;
+        let child = self.nodes.insert(Node::new(parent, Step::of(level)));
+        let above = self.nodes.get_mut(parent);
+        above.children_count += 1;
         match level {
-            b"+" => parent.single_level = Some(child),
-            b"#" => parent.multi_level = Some(child),
-            _ => {
-                if let Step::Exact { hash, .. } = self.nodes.get(child).step {
-                    self.levels.insert(hash, child);
-                }
-            }
+            b"+" => above.single_level = child,
+            b"#" => above.multi_level = child,
+            _ => self.levels.insert(self.levels.hash(parent, level), child),
         }
         child
     }
@@ -201,9 +181,10 @@ impl SubscriptionIndex {
     }
 
     fn find_step(&self, parent: NodeIndex, level: &[u8]) -> Option<NodeIndex> {
+        let some = |node: NodeIndex| (node != NO_NODE).then_some(node);
         match level {
-            b"+" => self.nodes.get(parent).single_level,
-            b"#" => self.nodes.get(parent).multi_level,
+            b"+" => some(self.nodes.get(parent).single_level),
+            b"#" => some(self.nodes.get(parent).multi_level),
             _ => find_child(&self.nodes, &self.levels, parent, level),
         }
     }
@@ -214,11 +195,12 @@ impl SubscriptionIndex {
             let Node { parent, step, .. } = self.nodes.remove(node);
             let above = self.nodes.get_mut(parent);
             above.children_count -= 1;
-            match step {
-                Step::SingleLevel => above.single_level = None,
-                Step::MultiLevel => above.multi_level = None,
-                Step::Exact { hash, .. } => self.levels.remove(hash, node),
-                Step::Root => unreachable!("the root is always needed"),
+            if let Some(level) = step.exact() {
+                self.levels.remove(self.levels.hash(parent, level), node);
+            } else if above.single_level == node {
+                above.single_level = NO_NODE;
+            } else {
+                above.multi_level = NO_NODE;
             }
             node = parent;
         }
@@ -228,13 +210,17 @@ impl SubscriptionIndex {
 fn find_child(nodes: &Slab<Node>, levels: &LevelTable, parent: NodeIndex, level: &[u8]) -> Option<NodeIndex> {
     levels.find(levels.hash(parent, level), |candidate| {
         let node = nodes.get(candidate);
-        node.parent == parent && matches!(&node.step, Step::Exact { level: text, .. } if **text == *level)
+        node.parent == parent && node.step.exact() == Some(level)
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use contract::{QoS, SubscriptionRequest};
+
     use super::*;
+    use crate::subscription::SubscriptionOptions;
+    use crate::testing::request;
 
     #[test]
     fn the_index_finds_what_a_naive_matcher_finds() {
@@ -245,23 +231,25 @@ mod tests {
             for _ in 0..150 {
                 if dice.below(3) == 0 && !reference.is_empty() {
                     let (filter, entry) = reference.swap_remove(dice.below(reference.len()));
-                    assert!(index.remove(&filter, entry.subscriber), "seed={seed}");
-                    assert!(!index.remove(&filter, entry.subscriber), "seed={seed}");
+                    let removed = index.remove(&filter, entry.subscriber);
+                    assert_eq!(removed.map(|(_, removed)| removed), Some(entry), "seed={seed}");
+                    assert_eq!(index.remove(&filter, entry.subscriber), None, "seed={seed}");
                 } else {
                     let filter = dice.text(&["a", "b", "", "$x", "+", "+", "#"]);
                     let entry = entry(u32::try_from(dice.below(6)).unwrap(), u32::try_from(dice.below(9)).unwrap());
                     let same = |(text, other): &(String, SubscriptionEntry)| {
                         *text == filter && other.subscriber == entry.subscriber
                     };
-                    let existed = reference.iter().position(same).map(|at| reference.swap_remove(at)).is_some();
-                    assert_eq!(index.insert(&filter, entry), existed, "seed={seed}");
+                    let existed = reference.iter().position(same).map(|at| reference.swap_remove(at).1);
+                    assert_eq!(index.contains(&filter, entry.subscriber), existed.is_some(), "seed={seed}");
+                    assert_eq!(index.insert(&filter, entry).1, existed, "seed={seed}");
                     reference.push((filter, entry));
                 }
                 let topic_name = dice.text(&["a", "b", "", "$x", "c"]);
                 let mut expected: Vec<_> = reference
                     .iter()
                     .filter(|(filter, _)| matches(filter, topic_name.as_bytes()))
-                    .map(|(_, entry)| (entry.subscriber, entry.options.identifier))
+                    .map(|(_, entry)| (entry.subscriber, entry.options.identifier()))
                     .collect();
                 expected.sort_unstable();
                 assert_eq!(found(&mut index, &topic_name), expected, "seed={seed} {topic_name:?}");
@@ -269,11 +257,7 @@ mod tests {
             for (filter, entry) in &reference {
                 index.remove(filter, entry.subscriber);
             }
-            assert_eq!(
-                (index.nodes.len(), index.levels.count(), index.subscriptions_count()),
-                (1, 0, 0),
-                "seed={seed}"
-            );
+            assert_eq!((index.nodes.len(), index.levels.count()), (1, 0), "seed={seed}");
         }
     }
 
@@ -283,9 +267,24 @@ mod tests {
         index.insert_flow("a/+", 1);
         index.insert_flow("a/#", 1);
         index.insert_flow("b", 0);
-        let (mut subscriptions, mut flows) = (Vec::new(), Vec::new());
-        index.find(b"a/x", &mut subscriptions, &mut flows);
-        assert_eq!((subscriptions, flows), (vec![], vec![1, 1]));
+        let mut matches = Matches::default();
+        index.find(b"a/x", &mut matches);
+        assert_eq!((matches.entries, matches.flows), (vec![], vec![1, 1]));
+    }
+
+    #[test]
+    fn a_shared_subscription_is_found_beside_others_and_leaves_nothing() {
+        let mut index = SubscriptionIndex::new(3);
+        index.insert("a/+", entry(1, 1));
+        let node = index.insert_group("a/+", 7);
+        index.insert_group("b", 8);
+        let mut matches = Matches::default();
+        index.find(b"a/x", &mut matches);
+        assert_eq!((matches.entries.len(), matches.groups.as_slice()), (1, [7].as_slice()));
+        assert_eq!((index.groups("a/+"), index.groups("c")), ([7].as_slice(), [].as_slice()));
+        index.remove_group(node, 7);
+        index.remove("a/+", 1);
+        assert_eq!(index.nodes.len(), 2);
     }
 
     #[test]
@@ -295,27 +294,26 @@ mod tests {
         index.insert(&deepest, entry(1, 1));
         index.insert("#", entry(2, 2));
         assert_eq!(found(&mut index, &deepest), [(1, Some(1)), (2, Some(2))]);
-        assert!(index.remove(&deepest, 1));
+        assert!(index.remove(&deepest, 1).is_some());
         assert_eq!(index.nodes.len(), 2);
     }
 
     fn found(index: &mut SubscriptionIndex, topic_name: &str) -> Vec<(u32, Option<u32>)> {
-        let (mut subscriptions, mut flows) = (Vec::new(), Vec::new());
-        index.find(topic_name.as_bytes(), &mut subscriptions, &mut flows);
+        let mut matches = Matches::default();
+        index.find(topic_name.as_bytes(), &mut matches);
         let mut found: Vec<_> =
-            subscriptions.iter().map(|entry| (entry.subscriber, entry.options.identifier)).collect();
+            matches.entries.iter().map(|entry| (entry.subscriber, entry.options.identifier())).collect();
         found.sort_unstable();
         found
     }
 
     fn entry(subscriber: u32, identifier: u32) -> SubscriptionEntry {
-        let options = SubscriptionOptions {
+        let request = SubscriptionRequest {
             maximum_qos: QoS::AtLeastOnce,
-            no_local: false,
-            retain_as_published: false,
-            identifier: Some(identifier),
+            subscription_identifier: (identifier > 0).then_some(identifier),
+            ..request("any")
         };
-        SubscriptionEntry { subscriber, options }
+        SubscriptionEntry { subscriber, options: SubscriptionOptions::of(&request) }
     }
 
     fn seeds() -> std::ops::Range<u64> {

@@ -1,11 +1,13 @@
 //! What the tests lean on: a partition with its log, on virtual time.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use contract::{
-    Acknowledge, Actor, ConnectionAddress, CoreIndex, Credit, Effects, Epoch, FlowIndex, Instant, LogRequest,
-    LogResponse, MESSAGE_EXPIRY_NEVER, Offset, PartitionIndex, Publication, PublicationArena, PublicationDraft,
-    PublishToken, Publisher, QoS, RetainHandling, SourceIndex, SubscribeToken, SubscriptionRequest, UtcTime,
+    Acknowledge, Actor, ConnectionAddress, CoreIndex, Credit, DeliveryNumber, DeliveryOutcome, Effects, Epoch,
+    FlowIndex, Instant, LogRequest, LogResponse, MESSAGE_EXPIRY_NEVER, Offset, PartitionIndex, Publication,
+    PublicationArena, PublicationDraft, PublishToken, Publisher, QoS, RetainHandling, SessionId, SourceIndex,
+    SubscribeToken, SubscriptionRequest, UtcTime, WillFate,
 };
 
 use crate::{
@@ -13,6 +15,8 @@ use crate::{
     QueueWhenFull,
 };
 
+pub(crate) const PARTITION: PartitionIndex = PartitionIndex(2);
+pub(crate) const PARTITIONS_COUNT: u16 = 4;
 pub(crate) const EPOCH: Epoch = Epoch(5);
 pub(crate) const FLOW: FlowIndex = FlowIndex(3);
 pub(crate) const SESSION: Publisher = Publisher::OpcUa(SourceIndex(0));
@@ -53,6 +57,7 @@ impl World {
             retained_bytes_max: 100_000,
             subscriptions_per_client_max: 10,
             subscriptions_count_max: 50,
+            shared_subscriptions_count_max: 10,
             sessions_count_max: 10,
         };
         change(&mut limits);
@@ -61,7 +66,8 @@ impl World {
             topic_filters: filters.iter().map(|filter| Box::from(*filter)).collect(),
         };
         let flows = flows.iter().map(source).collect();
-        let config = PartitionConfig { partition: PartitionIndex(2), epoch: EPOCH, flows, limits };
+        let config =
+            PartitionConfig { partition: PARTITION, partitions_count: PARTITIONS_COUNT, epoch: EPOCH, flows, limits };
         let mut world = Self {
             actor: BrokerPartition::new(config),
             log: MemoryLog::new(EPOCH, u64::MAX),
@@ -147,12 +153,36 @@ impl World {
 
     pub(crate) fn subscribe_with(&mut self, slot: u32, request: SubscriptionRequest) -> Vec<Effect> {
         let subscriptions = vec![request];
-        self.step(Message::Subscribe { connection: connection(slot), token: TOKEN, subscriptions })
+        self.subscribe_all(slot, subscriptions)
+    }
+
+    pub(crate) fn subscribe_all(&mut self, slot: u32, subscriptions: Vec<SubscriptionRequest>) -> Vec<Effect> {
+        let (session, connection) = (session(slot), connection(slot));
+        self.step(Message::Subscribe { session, connection, token: TOKEN, subscriptions })
+    }
+
+    pub(crate) fn resume(&mut self, slot: u32) -> Vec<Effect> {
+        self.step(Message::Resume { session: session(slot), connection: connection(slot) })
+    }
+
+    pub(crate) fn suspend(&mut self, slot: u32) -> Vec<Effect> {
+        self.step(Message::Suspend { session: session(slot), connection: connection(slot) })
+    }
+
+    pub(crate) fn detach(&mut self, slot: u32) -> Vec<Effect> {
+        let (session, connection) = (session(slot), connection(slot));
+        self.step(Message::Detach { session, connection, will: WillFate::Delete })
+    }
+
+    pub(crate) fn settle(&mut self, slot: u32, numbers: Range<u64>, outcome: DeliveryOutcome) -> Vec<Effect> {
+        let numbers = vec![DeliveryNumber(numbers.start)..DeliveryNumber(numbers.end)];
+        let (session, connection) = (session(slot), connection(slot));
+        self.step(Message::DeliveriesSettled { session, connection, numbers, outcome })
     }
 
     pub(crate) fn subscriber_credit(&mut self, slot: u32, count: u32) -> Vec<Effect> {
         let credit = Credit { count, bytes: 1_000_000 };
-        self.step(Message::SubscriberCredit { connection: connection(slot), credit })
+        self.step(Message::SubscriberCredit { session: session(slot), connection: connection(slot), credit })
     }
 
     pub(crate) fn flow_credit(&mut self, count: u32) -> Vec<Effect> {
@@ -208,6 +238,11 @@ pub(crate) fn connection(slot: u32) -> ConnectionAddress {
     ConnectionAddress { core: CoreIndex(0), slot, generation: 0 }
 }
 
+/// The session that the connection of this slot has. Its home is another partition.
+pub(crate) fn session(slot: u32) -> SessionId {
+    SessionId { home: PartitionIndex(1), number: slot.into() }
+}
+
 pub(crate) fn client(slot: u32) -> Publisher {
     Publisher::Connection(connection(slot))
 }
@@ -216,6 +251,7 @@ pub(crate) fn client(slot: u32) -> Publisher {
 pub(crate) fn request(topic_filter: &str) -> SubscriptionRequest {
     SubscriptionRequest {
         topic_filter: topic_filter.into(),
+        share_name: None,
         maximum_qos: QoS::AtLeastOnce,
         no_local: false,
         retain_as_published: false,

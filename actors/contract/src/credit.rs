@@ -12,6 +12,7 @@ pub struct Credit {
 impl Credit {
     /// Whether one more record may be sent. The last record may exceed `bytes`, so that a record larger than the
     /// whole allowance is never stuck.
+    #[inline]
     pub const fn allows_one(self) -> bool {
         self.count > 0 && self.bytes > 0
     }
@@ -20,6 +21,7 @@ impl Credit {
     ///
     /// # Panics
     /// When no record is allowed: the caller did not ask [`Credit::allows_one`].
+    #[inline]
     pub fn spend(&mut self, bytes: u64) {
         assert!(self.count > 0, "credit is asked for before it is spent");
         self.count -= 1;

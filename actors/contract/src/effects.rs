@@ -31,12 +31,14 @@ impl<E> Effects<E> {
     ///
     /// # Panics
     /// When the step has pushed `count_max` effects already: the actor did not bound its work.
+    #[inline]
     pub fn push(&mut self, effect: E) {
         assert!(self.queue.len() < self.count_max, "a step pushes at most {} effects", self.count_max);
         self.queue.push_back(effect);
     }
 
     /// Takes the oldest effect.
+    #[inline]
     pub fn pop(&mut self) -> Option<E> {
         self.queue.pop_front()
     }
@@ -52,11 +54,13 @@ impl<E> Effects<E> {
     }
 
     /// How many more effects this step may push.
+    #[inline]
     pub fn room(&self) -> usize {
         self.count_max - self.queue.len()
     }
 
     /// Notes that `count` data points took `latency` for `hop`. Costs a few nanoseconds, allocates rarely.
+    #[inline]
     pub fn observe(&mut self, hop: Hop, latency: Duration, count: u32) {
         if self.observations.len() < Self::OBSERVATIONS_MAX {
             self.observations.push(Observation::new(hop, latency, count));

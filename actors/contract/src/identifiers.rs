@@ -88,4 +88,6 @@ pub enum Publisher {
     OpcUa(SourceIndex),
     /// The mqtt-connection actor at this address.
     Connection(ConnectionAddress),
+    /// The home of this session, for its Will Message. It waits for no answer.
+    Will(crate::SessionId),
 }

@@ -12,6 +12,7 @@
 //! | `record.rs` | a publication with its place in a partition's log |
 //! | `log.rs` | what a partition asks of its log, and what the log answers |
 //! | `credit.rs` | how much a receiver has allowed a sender to have under way |
+//! | `session.rs` | a session's name, how a client asks for it, what outlives its connection |
 //! | `subscription.rs` | what a connection asks of partitions for its client |
 //! | `delivery.rs` | one record on its way from a partition to a subscriber |
 //! | `acknowledge.rs` | what a publisher's acknowledgement waits for, and why a partition refuses |
@@ -33,6 +34,7 @@ mod publication;
 mod publication_builder;
 mod record;
 mod record_header;
+mod session;
 mod subscription;
 mod time;
 
@@ -53,5 +55,8 @@ pub use publication::{Publication, RecordError};
 pub use publication_builder::{PublicationArena, PublicationBuilder, PublicationDraft};
 pub use record::{Event, EventId, Record};
 pub use record_header::{MESSAGE_EXPIRY_NEVER, QoS, RECORD_PREFIX_BYTES, RECORD_VERSION};
-pub use subscription::{RetainHandling, SubscribeResult, SubscribeToken, SubscriptionRequest};
+pub use session::{
+    AttachRequest, DeliveryStage, ParkedDelivery, SESSION_EXPIRY_NEVER, SessionId, SessionState, SessionWill, WillFate,
+};
+pub use subscription::{RetainHandling, SubscribeResult, SubscribeToken, SubscriptionName, SubscriptionRequest};
 pub use time::{Instant, UtcTime};

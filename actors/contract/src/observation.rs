@@ -63,6 +63,7 @@ impl Observation {
     pub const LATENCY_US_MAX: u32 = 3_600_000_000;
 
     /// Makes an observation; a longer latency counts as one hour.
+    #[inline]
     pub fn new(hop: Hop, latency: Duration, count: u32) -> Self {
         let latency_us = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX).min(Self::LATENCY_US_MAX);
         Self { hop, latency_us, count }

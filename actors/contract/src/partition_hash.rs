@@ -12,6 +12,7 @@ pub const PARTITION_HASH_VERSION: u16 = 1;
 ///
 /// # Panics
 /// When `partitions_count` is 0.
+#[inline]
 pub fn partition_of(topic_name: &[u8], partitions_count: u16) -> PartitionIndex {
     assert!(partitions_count > 0, "a plan has at least one partition");
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;

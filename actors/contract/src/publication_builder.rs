@@ -1,9 +1,12 @@
 //! Writes a publication's record in place, once, into a chunk that many records share.
 
+use std::mem::offset_of;
+
 use bytes::{BufMut, BytesMut};
 
-use crate::publication::header_checksum;
-use crate::record_header::{FRAME_BYTES, MAGIC, RECORD_PREFIX_BYTES, RECORD_VERSION, RecordHeader};
+use crate::record_header::{
+    ArchivedRecordHeader, FRAME_BYTES, MAGIC, RECORD_PREFIX_BYTES, RECORD_VERSION, RecordHeader,
+};
 use crate::{Instant, Publication, QoS, UtcTime};
 
 /// What is known of a publication before its payload is written.
@@ -43,6 +46,7 @@ impl PublicationArena {
     ///
     /// # Panics
     /// When the Topic Name is longer than 65,535 bytes or the properties than 4 GiB.
+    #[inline]
     pub fn begin(&mut self, draft: &PublicationDraft<'_>) -> PublicationBuilder<'_> {
         let header = RecordHeader {
             topic_name_bytes: u16::try_from(draft.topic_name.len()).expect("a Topic Name has at most 65,535 bytes"),
@@ -54,14 +58,23 @@ impl PublicationArena {
             received_at_nanos: draft.received_at.as_nanos(),
             received_utc_ticks: draft.received_utc.ticks(),
         };
-        self.make_room(RECORD_PREFIX_BYTES + draft.topic_name.len() + draft.properties.len());
+        // The builder completes the lengths and the count when they are known; the checksums stay 0 in memory.
+        let mut prefix = [0; RECORD_PREFIX_BYTES];
+        prefix[0..2].copy_from_slice(&MAGIC);
+        prefix[2..4].copy_from_slice(&RECORD_VERSION.to_le_bytes());
+        prefix[FRAME_BYTES..].copy_from_slice(&header.to_archive());
         self.chunk.clear();
-        self.chunk.put_bytes(0, RECORD_PREFIX_BYTES);
+        self.make_room(RECORD_PREFIX_BYTES + draft.topic_name.len() + draft.properties.len());
+        self.chunk.put_slice(&prefix);
         self.chunk.put_slice(draft.topic_name.as_bytes());
         self.chunk.put_slice(draft.properties);
-        PublicationBuilder { arena: self, header }
+        PublicationBuilder {
+            arena: self,
+            payload_start: RECORD_PREFIX_BYTES + draft.topic_name.len() + draft.properties.len(),
+        }
     }
 
+    #[inline]
     fn make_room(&mut self, more_bytes: usize) {
         if self.chunk.capacity() - self.chunk.len() < more_bytes {
             self.chunk.reserve(more_bytes.max(self.chunk_bytes));
@@ -73,7 +86,7 @@ impl PublicationArena {
 #[derive(Debug)]
 pub struct PublicationBuilder<'a> {
     arena: &'a mut PublicationArena,
-    header: RecordHeader,
+    payload_start: usize,
 }
 
 impl PublicationBuilder<'_> {
@@ -83,12 +96,14 @@ impl PublicationBuilder<'_> {
     }
 
     /// Adds bytes to the payload.
+    #[inline]
     pub fn put(&mut self, bytes: &[u8]) {
         self.arena.make_room(bytes.len());
         self.arena.chunk.put_slice(bytes);
     }
 
     /// Adds one byte to the payload.
+    #[inline]
     pub fn put_byte(&mut self, byte: u8) {
         self.arena.make_room(1);
         self.arena.chunk.put_u8(byte);
@@ -96,12 +111,12 @@ impl PublicationBuilder<'_> {
 
     /// Bytes of payload so far.
     pub fn payload_bytes(&self) -> usize {
-        self.arena.chunk.len() - self.payload_start()
+        self.arena.chunk.len() - self.payload_start
     }
 
     /// Takes back the payload from its byte `payload_bytes` on.
     pub fn truncate(&mut self, payload_bytes: usize) {
-        let end = self.payload_start() + payload_bytes;
+        let end = self.payload_start + payload_bytes;
         self.arena.chunk.truncate(end);
     }
 
@@ -109,22 +124,18 @@ impl PublicationBuilder<'_> {
     ///
     /// # Panics
     /// When the payload exceeds 4 GiB; a packet is limited to 256 MiB (MQTT 5.0 §2.1.4).
-    pub fn finish(mut self, points_count: u32) -> Publication {
-        self.header.payload_bytes = u32::try_from(self.payload_bytes()).expect("a packet bounds its payload");
-        self.header.points_count = points_count;
+    #[inline]
+    pub fn finish(self, points_count: u32) -> Publication {
+        const PAYLOAD_BYTES_AT: usize = FRAME_BYTES + offset_of!(ArchivedRecordHeader, payload_bytes);
+        const POINTS_COUNT_AT: usize = FRAME_BYTES + offset_of!(ArchivedRecordHeader, points_count);
+        let payload_bytes = u32::try_from(self.payload_bytes()).expect("a packet bounds its payload");
         let chunk = &mut self.arena.chunk;
         let body_bytes = u32::try_from(chunk.len() - RECORD_PREFIX_BYTES).expect("a packet bounds its body");
-        chunk[0..2].copy_from_slice(&MAGIC);
-        chunk[2..4].copy_from_slice(&RECORD_VERSION.to_le_bytes());
-        chunk[8..12].copy_from_slice(&body_bytes.to_le_bytes());
-        chunk[FRAME_BYTES..RECORD_PREFIX_BYTES].copy_from_slice(&self.header.to_archive());
-        let checksum = header_checksum(&chunk[..RECORD_PREFIX_BYTES]);
-        chunk[4..8].copy_from_slice(&checksum.to_le_bytes());
+        let prefix: &mut [u8; RECORD_PREFIX_BYTES] = chunk.first_chunk_mut().expect("begun with a prefix");
+        prefix[8..12].copy_from_slice(&body_bytes.to_le_bytes());
+        prefix[PAYLOAD_BYTES_AT..PAYLOAD_BYTES_AT + 4].copy_from_slice(&payload_bytes.to_le_bytes());
+        prefix[POINTS_COUNT_AT..POINTS_COUNT_AT + 4].copy_from_slice(&points_count.to_le_bytes());
         Publication::from_built(chunk.split().freeze())
-    }
-
-    fn payload_start(&self) -> usize {
-        RECORD_PREFIX_BYTES + usize::from(self.header.topic_name_bytes) + self.header.properties_bytes as usize
     }
 }
 

@@ -21,8 +21,10 @@ pub enum RetainHandling {
 /// One Topic Filter of a SUBSCRIBE with its Subscription Options (MQTT 5.0 §3.8.3.1), checked by the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriptionRequest {
-    /// A valid Topic Filter (MQTT 5.0 §4.7), not a shared one.
+    /// A valid Topic Filter (MQTT 5.0 §4.7), without `$share/{ShareName}/`.
     pub topic_filter: Box<str>,
+    /// The `ShareName` of a Shared Subscription (§4.8.2): not empty, without `/`, `+` and `#`. A Subscription is known by both.
+    pub share_name: Option<Box<str>>,
     /// Maximum QoS: deliveries have the lower of this and the publication's.
     pub maximum_qos: QoS,
     /// The client's own publications are not sent back to it (MQTT-3.8.3-3).
@@ -33,6 +35,15 @@ pub struct SubscriptionRequest {
     pub retain_handling: RetainHandling,
     /// The Subscription Identifier, 1 to `268_435_455`, where the SUBSCRIBE had one (MQTT 5.0 §3.8.2.1.2).
     pub subscription_identifier: Option<u32>,
+}
+
+/// What a Subscription is known by (MQTT 5.0 §4.8.2).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubscriptionName {
+    /// The `ShareName` of a Shared Subscription.
+    pub share_name: Option<Box<str>>,
+    /// The Topic Filter, without `$share/{ShareName}/`.
+    pub topic_filter: Box<str>,
 }
 
 /// What one partition did with one [`SubscriptionRequest`].

@@ -1,17 +1,19 @@
-//! A whole mqtt-connection actor between a client, a shell and partitions that the input drives.
+//! A whole mqtt-connection actor between a client, a shell, a home and partitions that the input drives.
 //!
-//! The input's first bytes choose the limits; then each step is one byte for its kind, and what that kind asks for. Shell
-//! and partitions keep to their contracts (`message.rs` of the actor), the client keeps to nothing. Partitions answer late,
-//! in any order, or refuse; time passes between. At the end the socket closes, and all that is owed is answered.
+//! The input's first bytes choose the limits; then each step is one byte for its kind, and what that kind asks for. Shell,
+//! home and partitions keep to their contracts (`message.rs` of the actor), the client keeps to nothing. Partitions answer late,
+//! in any order, or refuse; time passes between. At the end the socket closes, and all that is owed is answered. What the
+//! session left is given to another connection of the same client, which goes on with the rest of the input.
 
 mod client;
 mod mirror;
+mod partitions;
 mod world;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use contract::QoS;
-use mqtt_connection::ConnectionConfig;
+use mqtt_connection::{Authentication, ConnectionConfig};
 
 use crate::choices::Choices;
 use world::World;
@@ -22,21 +24,38 @@ const STEPS_MAX: usize = 400;
 /// Durations that may pass, in milliseconds: below and above every limit of time.
 const PAUSES_MS: [u64; 6] = [1, 100, 1_000, 6_000, 31_000, 4_000_000];
 
-/// Drives a connection from its first byte to its end.
+/// Connections of one client, one after the other.
+const CONNECTIONS_MAX: usize = 4;
+
+/// Drives connections from their first byte to their end.
 pub fn run(input: &[u8]) {
     let mut choices = Choices::new(input);
-    let mut world = World::new(config(&mut choices));
-    if choices.flag() {
-        world.receive(&client::connect(&mut choices), false);
-        world.attached(choices.flag());
-    }
-    for _ in 0..STEPS_MAX {
-        if choices.is_empty() || world.is_gone() {
-            break;
+    let config = Arc::new(config(&mut choices));
+    let mut left = None;
+    for _ in 0..CONNECTIONS_MAX {
+        let mut world = World::new(&config, left);
+        if choices.flag() {
+            world.receive(&client::connect(&mut choices), false);
+            world.authenticated(&mut choices);
+            world.attached(&mut choices);
         }
-        step(&mut choices, &mut world);
+        for _ in 0..STEPS_MAX {
+            if choices.is_empty() || world.is_gone() || step(&mut choices, &mut world) == Goes::ToTheNext {
+                break;
+            }
+        }
+        left = world.end();
+        if choices.is_empty() {
+            return;
+        }
     }
-    world.end();
+}
+
+/// Whether the input goes on with this connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goes {
+    On,
+    ToTheNext,
 }
 
 fn config(choices: &mut Choices<'_>) -> ConnectionConfig {
@@ -51,37 +70,39 @@ fn config(choices: &mut Choices<'_>) -> ConnectionConfig {
         deliveries_bytes_max: choices.pick(&[3_000, 1, 1 << 20]),
         output_bytes_max: choices.pick(&[400, 20, 60_000]),
         subscriptions_per_client_max: choices.pick(&[1_000, 1]),
+        client_topic_alias_maximum: choices.pick(&[0, 2, 32]),
+        session_expiry_max_s: choices.pick(&[3_600, 0, 10]),
+        authentication: choices.pick(&[Authentication::AllowAnonymous, Authentication::Required]),
         ..ConnectionConfig::default()
     }
 }
 
-fn step(choices: &mut Choices<'_>, world: &mut World) {
+fn step(choices: &mut Choices<'_>, world: &mut World) -> Goes {
     let version = world.version();
-    match choices.byte() % 16 {
+    match choices.byte() % 20 {
         0..=4 => {
             let is_split = choices.flag();
             let packets = client::packets(choices, version);
             world.receive(&packets, is_split);
         }
         5 => world.receive(choices.counted(), false),
-        6 => world.attached(choices.flag()),
+        6 => world.attached(choices),
         7 | 8 => world.answer_publish(choices),
         9 => world.answer_subscribe(choices),
-        10 | 11 => {
-            let qos = choices.pick(&[QoS::AtLeastOnce, QoS::AtMostOnce]);
-            let count = 1 + choices.below(40);
-            let payload_bytes = choices.pick(&[4, 0, 60, 20_000]);
-            let message_expiry_s = choices.pick(&[None, Some(1), Some(0)]);
-            world.deliver(choices, qos, count, payload_bytes, message_expiry_s);
-        }
+        10 | 11 => world.deliver(choices),
         12 => world.written(choices),
-        13 => world.acknowledge(choices),
-        14 => world.advance(Duration::from_millis(choices.pick(&PAUSES_MS))),
+        13 | 14 => world.acknowledge(choices),
+        15 => world.advance(Duration::from_millis(choices.pick(&PAUSES_MS))),
+        16 => world.authenticated(choices),
+        17 => world.suspended(choices),
         _ => match choices.byte() % 16 {
             0 => world.take_over(),
             1 => world.stop(),
             2 => world.close(),
+            3 => world.access_changed(choices.flag()),
+            4 => return Goes::ToTheNext,
             _ => world.drain(),
         },
     }
+    Goes::On
 }

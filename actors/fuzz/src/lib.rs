@@ -11,7 +11,7 @@
 //! | `mqtt_stream.rs` | the packet decoder | any split of the stream decodes alike |
 //! | `topic_filter.rs` | Topic Filters and Topic Names | matches as a recursive reference does |
 //! | `websocket.rs` | the server's side of a WebSocket | any split of the stream is heard alike; answers are bounded |
-//! | `connection.rs` | a whole mqtt-connection actor | its bounds hold, all is settled once, it ends in one Gone |
+//! | `connection.rs` | a whole mqtt-connection actor, one life after the other | its bounds hold, all is settled or parked once, the session is given back, it ends in one Gone |
 //! | `record.rs` | the reader of records | its parts fill the record; it reads back alike |
 //! | `dataflow.rs` | a compiled flow | takes what any of its Topic Filters matches, and nothing else |
 //!

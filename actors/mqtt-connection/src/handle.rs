@@ -19,15 +19,20 @@ impl Actor for Connection {
             Message::Written { bytes } => self.unwritten_bytes = self.unwritten_bytes.saturating_sub(bytes),
             // Noted above. What came before is read, then the last effects follow; what was written is gone.
             Message::SocketClosed => self.unwritten_bytes = 0,
-            Message::Attached { session_present } => self.handle_attached(session_present, &mut step),
-            Message::TakenOver => self.close(ReasonCode::SESSION_TAKEN_OVER, EndReason::TakenOver, &mut step),
+            Message::Authenticated { result, data } => self.handle_authenticated(result, data, &mut step),
+            Message::AuthenticationContinues { data } => self.handle_authentication_continues(&data, &mut step),
+            Message::Attached { session, state } => self.handle_attached(session, state, &mut step),
+            Message::AttachRefused { refusal } => self.handle_attach_refused(refusal, &mut step),
+            Message::TakenOver => self.handle_taken_over(&mut step),
             Message::Accepted { token } => self.handle_accepted(token, &mut step),
             Message::Refused { token, refusal } => self.handle_refused(token, refusal, &mut step),
             Message::Subscribed { partition: _, token, results } => self.handle_subscribed(token, &results, &mut step),
             Message::Unsubscribed { partition: _, token, existed } => {
                 self.handle_unsubscribed(token, &existed, &mut step);
             }
+            Message::Suspended { partition: _ } => self.handle_suspended(&mut step),
             Message::Deliver { partition, deliveries } => self.handle_deliver(partition, deliveries),
+            Message::AccessChanged(access) => self.handle_access_changed(access, &mut step),
             Message::Stop => self.close(ReasonCode::SERVER_SHUTTING_DOWN, EndReason::ServerStopping, &mut step),
         }
         self.go_on(step);
@@ -35,10 +40,10 @@ impl Actor for Connection {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let due = match self.phase {
-            Phase::AwaitingConnect | Phase::Attaching(_) => Some(self.connect_due),
+            Phase::AwaitingConnect | Phase::Authenticating(_) | Phase::Attaching(_) => Some(self.connect_due),
             Phase::Connected => match self.paused_since {
                 Some(paused_since) => Some(paused_since + self.config.unread_max),
-                None => self.keep_alive_timeout.map(|_| self.keep_alive_due),
+                None => (self.keep_alive_timeout_ms > 0).then_some(self.keep_alive_due),
             },
             Phase::Closing | Phase::Gone => None,
         };
@@ -48,11 +53,11 @@ impl Actor for Connection {
     fn handle_timeout(&mut self, now: Instant, effects: &mut Effects<Effect>) {
         let mut step = Step::new(now, effects, !self.is_socket_closed);
         match self.phase {
-            Phase::AwaitingConnect | Phase::Attaching(_) if self.connect_due <= now => {
+            Phase::AwaitingConnect | Phase::Authenticating(_) | Phase::Attaching(_) if self.connect_due <= now => {
                 self.close_silently(EndReason::ConnectTimeout, &mut step);
             }
             Phase::Connected => self.check_silence(&mut step),
-            Phase::AwaitingConnect | Phase::Attaching(_) | Phase::Closing | Phase::Gone => {}
+            Phase::AwaitingConnect | Phase::Authenticating(_) | Phase::Attaching(_) | Phase::Closing | Phase::Gone => {}
         }
         if self.again_at.is_some_and(|due| due <= now) {
             self.again_at = None;
@@ -71,17 +76,17 @@ impl Connection {
         self.send_waiting(&mut step);
         self.give_first_credits(&mut step);
         step.push_publications();
-        let settled_with = step.push_settled();
-        self.refill_credits(&settled_with, &mut step);
+        self.push_settled(&mut step);
         step.write_output();
         self.unwritten_bytes += step.written_bytes;
         self.pause_or_resume(&mut step);
         if step.close && !self.is_socket_closed {
             step.effects.push(Effect::Close);
         }
-        if step.again && matches!(self.phase, Phase::AwaitingConnect | Phase::Connected) {
+        if step.again && matches!(self.phase, Phase::AwaitingConnect | Phase::Authenticating(_) | Phase::Connected) {
             self.again_at = Some(step.now);
         }
+        self.release_session(&mut step);
         self.end_if_done(&mut step);
     }
 
@@ -92,7 +97,7 @@ impl Connection {
             }
             return;
         }
-        let Some(timeout) = self.keep_alive_timeout else { return };
+        let Some(timeout) = self.keep_alive_timeout() else { return };
         if self.keep_alive_due > step.now {
             return;
         }

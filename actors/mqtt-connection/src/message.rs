@@ -1,7 +1,13 @@
 //! What may arrive at an mqtt-connection actor.
 
+use std::sync::Arc;
+
+use access::{AccessRules, Principal};
 use bytes::Bytes;
-use contract::{Delivery, PartitionIndex, PublishToken, Refusal, SubscribeResult, SubscribeToken};
+use contract::{
+    Delivery, PartitionIndex, PublishToken, Refusal, SessionId, SessionState, SubscribeResult, SubscribeToken,
+};
+use mqtt::ReasonCode;
 
 /// All that may arrive at an mqtt-connection actor: from its socket's shell, and from partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,12 +22,33 @@ pub enum Message {
     },
     /// The socket is closed, by the peer, an error, or [`crate::Effect::Close`]. The shell's last word. When full: waits.
     SocketClosed,
-    /// The home partition knows this connection (answers [`crate::Effect::Attach`]). When full: waits; no CONNACK yet.
-    Attached {
-        /// Whether there was a session.
-        session_present: bool,
+    /// Who the client is, or the Reason Code with which it is refused (answers [`crate::Effect::Authenticate`]; MQTT 5.0 §3.2.2.2:
+    /// 0x86, 0x87, 0x88, 0x8C and the like). When full: waits; no CONNACK yet.
+    Authenticated {
+        /// The client.
+        result: Result<Arc<Principal>, ReasonCode>,
+        /// Last Authentication Data for the client, where it chose a method (MQTT 5.0 §4.12); empty: none.
+        data: Bytes,
     },
-    /// Another connection took over the Client Identifier (MQTT-3.1.4-3). When full: waits.
+    /// The method wants another exchange with the client (answers [`crate::Effect::Authenticate`]; MQTT-4.12.0-2). When full: waits.
+    AuthenticationContinues {
+        /// Authentication Data of the AUTH packet.
+        data: Bytes,
+    },
+    /// The home partition gave the session (answers [`crate::Effect::Attach`]). When full: waits; no CONNACK yet.
+    Attached {
+        /// Its name.
+        session: SessionId,
+        /// What it left at its last connection; `None`: it is new.
+        state: Option<Box<SessionState>>,
+    },
+    /// The home partition has no room for another session (answers [`crate::Effect::Attach`]). When full: waits.
+    AttachRefused {
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Another connection took over the Client Identifier (MQTT-3.1.4-3). Before `Attached` it answers [`crate::Effect::Attach`].
+    /// When full: waits.
     TakenOver,
     /// Publications were accepted (answers [`crate::Effect::Publish`]). When full: waits; losing it would withhold a PUBACK for ever.
     Accepted {
@@ -53,6 +80,11 @@ pub enum Message {
         /// One for each filter, in order.
         existed: Vec<bool>,
     },
+    /// One partition's answer to [`crate::Effect::Suspend`]: nothing more comes from it. When full: waits; the session is not parked.
+    Suspended {
+        /// The partition.
+        partition: PartitionIndex,
+    },
     /// Records for the client, within the credit given to that partition. When full: cannot happen; credit was spent first.
     Deliver {
         /// The partition.
@@ -60,6 +92,8 @@ pub enum Message {
         /// At least one.
         deliveries: Vec<Delivery>,
     },
+    /// The access rules changed: what the client uses is checked again. When full: waits.
+    AccessChanged(Arc<AccessRules>),
     /// The process stops: DISCONNECT with Reason Code 0x8B (MQTT 5.0 §3.14.2.1), then close. When full: waits.
     Stop,
 }

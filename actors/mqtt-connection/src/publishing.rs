@@ -1,52 +1,49 @@
-//! PUBLISH to the partitions that own the topics; PUBACK in the order of receipt (MQTT 5.0 §3.3, §3.4, §4.6).
+//! PUBLISH to the partitions that own the topics; PUBACK and PUBREC in the order of receipt (MQTT 5.0 §3.3 to §3.7, §4.3, §4.6).
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use contract::{
-    MESSAGE_EXPIRY_NEVER, Publication, PublicationArena, PublicationDraft, PublishToken, QoS, RECORD_PREFIX_BYTES,
-    Refusal, UtcTime, partition_of,
+    MESSAGE_EXPIRY_NEVER, PartitionIndex, Publication, PublicationArena, PublicationDraft, PublishToken, QoS,
+    RECORD_PREFIX_BYTES, Refusal, UtcTime, partition_of,
 };
-use mqtt::{DecodeError, ProtocolVersion, Publish, ReasonCode, TopicName, Will, encode_puback};
+use mqtt::{
+    Acknowledgement, DecodeError, PacketIdentifier, ProtocolVersion, Publish, ReasonCode, TopicName, Will,
+    encode_puback, encode_pubcomp, encode_pubrec,
+};
 
+use crate::publish_window::AcknowledgementKind;
+use crate::receipts::Arrival;
 use crate::state::Phase;
 use crate::step::{PublishGroup, Step};
-use crate::{Connection, Effect, EndReason};
+use crate::{Connection, DeniedPublishV3, EndReason};
 
 /// Largest chunk that the publications of one step share, in bytes.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
 
 impl Connection {
     pub(crate) fn handle_publish(&mut self, publish: &Publish<'_>, step: &mut Step<'_>) {
-        if publish.qos == QoS::ExactlyOnce {
-            // Above the Maximum QoS of CONNACK (MQTT-3.2.2-11).
-            let reason_code = ReasonCode::QOS_NOT_SUPPORTED;
-            self.close(reason_code, EndReason::ProtocolError(reason_code.0), step);
+        if publish.topic_alias.is_some()
+            && let Err(error) = self.note_alias(publish)
+        {
+            return self.refuse_bytes(error, step);
+        }
+        if let Some(packet_identifier) = publish.packet_identifier
+            && !self.is_new_and_within_window(publish.qos, packet_identifier, step)
+        {
             return;
         }
-        let topic_name = match self.topic_name_of(publish) {
-            Ok(topic_name) => topic_name,
-            Err(error) => return self.refuse_bytes(error, step),
+        let by_alias = || publish.topic_alias.and_then(|alias| self.received_aliases.as_ref()?.get(&alias));
+        let topic_name = match publish.topic_name {
+            Some(topic_name) => topic_name.as_str(),
+            None => by_alias().map_or("", |topic_name| &**topic_name),
         };
         // It was checked before: by the codec, or when its alias was set.
-        let is_system = topic_name.starts_with('$') && TopicName::parse(&topic_name).is_none_or(TopicName::is_system);
-        if let Some(packet_identifier) = publish.packet_identifier {
-            if self.publishes.unacknowledged_count() >= usize::from(self.config.receive_maximum) {
-                // MQTT-3.3.4-7.
-                let reason_code = ReasonCode::RECEIVE_MAXIMUM_EXCEEDED;
-                return self.close(reason_code, EndReason::ProtocolError(reason_code.0), step);
-            }
-            if is_system && self.version == ProtocolVersion::V5 {
-                self.publishes.add_decided(packet_identifier, ReasonCode::TOPIC_NAME_INVALID);
-                return self.write_acknowledgements(step);
-            }
-        }
-        if is_system {
-            // A server keeps `$SYS` for itself (MQTT 5.0 §4.7.2), and neither QoS 0 nor 3.1.1 have an answer that says so.
-            return self.refuse_bytes(DecodeError::TopicNameInvalid, step);
+        let is_system = topic_name.starts_with('$') && TopicName::parse(topic_name).is_none_or(TopicName::is_system);
+        if is_system || !self.rights.may_publish(topic_name) {
+            return self.deny(publish, is_system, step);
         }
         let draft = PublicationDraft {
-            topic_name: &topic_name,
+            topic_name,
             properties: &publish.properties,
             qos: publish.qos,
             retain: publish.retain,
@@ -58,47 +55,119 @@ impl Connection {
             PublicationArena::new(chunk_bytes(&draft, publish.payload, self.decoder.unread_bytes()))
         });
         let publication = build(arena, &draft, publish.payload);
+        let partition = partition_of(topic_name.as_bytes(), self.config.partitions_count);
         self.counts.publishes += 1;
-        self.add_to_group(publication, publish, step);
+        self.add_to_group(partition, publication, publish, step);
     }
 
-    /// The Topic Name, or the one that its alias stands for (MQTT 5.0 §3.3.2.3.4).
-    fn topic_name_of<'a>(&mut self, publish: &Publish<'a>) -> Result<Cow<'a, str>, DecodeError> {
-        match (publish.topic_name, publish.topic_alias) {
-            (Some(topic_name), None) => Ok(Cow::Borrowed(topic_name.as_str())),
-            (_, Some(alias)) if alias > self.config.topic_alias_maximum => Err(DecodeError::TopicAliasInvalid),
-            (Some(topic_name), Some(alias)) => {
-                self.topic_aliases.insert(alias, topic_name.as_str().into());
-                Ok(Cow::Borrowed(topic_name.as_str()))
+    /// Keeps the Topic Name that a Topic Alias stands for from here on, or finds the one that it stands for (MQTT 5.0 §3.3.2.3.4).
+    fn note_alias(&mut self, publish: &Publish<'_>) -> Result<(), DecodeError> {
+        let Some(alias) = publish.topic_alias else { return Ok(()) };
+        if alias > self.config.topic_alias_maximum {
+            // MQTT-3.3.2-9.
+            return Err(DecodeError::TopicAliasInvalid);
+        }
+        if let Some(topic_name) = publish.topic_name {
+            self.received_aliases.get_or_insert_default().insert(alias, topic_name.as_str().into());
+        } else if !self.received_aliases.as_ref().is_some_and(|aliases| aliases.contains_key(&alias)) {
+            return Err(DecodeError::ProtocolError("a Topic Alias without a Topic Name (MQTT 5.0 §3.3.2.3.4)"));
+        }
+        Ok(())
+    }
+
+    /// Whether a PUBLISH of `QoS` 1 or 2 is one that did not come before, and within the window of a 5.0 client; answers it if not.
+    fn is_new_and_within_window(&mut self, qos: QoS, packet_identifier: PacketIdentifier, step: &mut Step<'_>) -> bool {
+        let receive_maximum = usize::from(self.config.receive_maximum);
+        let is_v5 = self.version == ProtocolVersion::V5;
+        let publishes = self.publishes.get_or_insert_default();
+        let arrival = if qos == QoS::ExactlyOnce { publishes.receipts.arrive(packet_identifier) } else { Arrival::New };
+        match arrival {
+            Arrival::New if is_v5 && publishes.unacknowledged_count() >= receive_maximum => {
+                // MQTT-3.3.4-7.
+                let reason_code = ReasonCode::RECEIVE_MAXIMUM_EXCEEDED;
+                self.close(reason_code, EndReason::ProtocolError(reason_code.0), step);
+                false
             }
-            (None, alias) => {
-                let known = alias.and_then(|alias| self.topic_aliases.get(&alias));
-                let unknown = DecodeError::ProtocolError("a Topic Alias without a Topic Name (MQTT 5.0 §3.3.2.3.4)");
-                known.map(|topic_name| Cow::Owned(String::from(&**topic_name))).ok_or(unknown)
+            Arrival::New => true,
+            // MQTT-4.3.3-10: it was handed on, and is not again.
+            Arrival::Owed => false,
+            Arrival::Again => {
+                publishes.add_decided(packet_identifier, AcknowledgementKind::Pubrec, ReasonCode::SUCCESS);
+                self.write_acknowledgements(step);
+                false
             }
         }
     }
 
-    fn add_to_group(&mut self, publication: Publication, publish: &Publish<'_>, step: &mut Step<'_>) {
-        let partition = partition_of(publication.topic_name(), self.config.partitions_count);
+    /// Answers a publication that the access rules do not allow, or that is the server's alone.
+    fn deny(&mut self, publish: &Publish<'_>, is_system: bool, step: &mut Step<'_>) {
+        self.counts.denied += 1;
+        let owed = owed_by(publish);
+        match (self.version, owed) {
+            (ProtocolVersion::V5, Some((packet_identifier, kind))) => {
+                let reason_code = if is_system { ReasonCode::TOPIC_NAME_INVALID } else { ReasonCode::NOT_AUTHORIZED };
+                self.publishes().add_decided(packet_identifier, kind, reason_code);
+                self.write_acknowledgements(step);
+            }
+            // A server keeps `$SYS` for itself (MQTT 5.0 §4.7.2), and neither QoS 0 nor 3.1.1 have an answer that says so.
+            (ProtocolVersion::V5 | ProtocolVersion::V311, _) if is_system => {
+                self.refuse_bytes(DecodeError::TopicNameInvalid, step);
+            }
+            (ProtocolVersion::V5, None) => {}
+            (ProtocolVersion::V311, owed) => match (self.config.denied_publish_v3, owed) {
+                // MQTT 3.1.1, MQTT-3.3.5-2.
+                (DeniedPublishV3::Disconnect, _) => self.close_silently(EndReason::PublicationRefused, step),
+                (DeniedPublishV3::Silent, None) => {}
+                (DeniedPublishV3::Silent, Some((packet_identifier, kind))) => {
+                    let publishes = self.publishes();
+                    if kind == AcknowledgementKind::Pubrec {
+                        publishes.receipts.add(packet_identifier);
+                    }
+                    publishes.add_decided(packet_identifier, kind, ReasonCode::SUCCESS);
+                    self.write_acknowledgements(step);
+                }
+            },
+        }
+    }
+
+    fn add_to_group(
+        &mut self,
+        partition: PartitionIndex,
+        publication: Publication,
+        publish: &Publish<'_>,
+        step: &mut Step<'_>,
+    ) {
+        let publishes = self.publishes.get_or_insert_default();
         let known = step.groups.iter().position(|group| group.partition == partition);
         let index = known.unwrap_or_else(|| {
-            let token = self.publishes.open();
+            let token = publishes.open();
             step.groups.push(PublishGroup { partition, token, publications: Vec::new() });
             step.groups.len() - 1
         });
         let group = &mut step.groups[index];
-        self.publishes.add(group.token, publication.size_bytes(), publish.packet_identifier);
+        publishes.add(group.token, publication.size_bytes(), owed_by(publish));
         group.publications.push(publication);
     }
 
+    /// PUBREL: the exchange is complete, and the Packet Identifier is free (MQTT-4.3.3-11).
+    pub(crate) fn handle_pubrel(&mut self, pubrel: Acknowledgement, step: &mut Step<'_>) {
+        let packet_identifier = pubrel.packet_identifier;
+        let is_known = self.publishes.as_mut().is_some_and(|publishes| publishes.receipts.release(packet_identifier));
+        let reason_code = if is_known { ReasonCode::SUCCESS } else { ReasonCode::PACKET_IDENTIFIER_NOT_FOUND };
+        encode_pubcomp(&mut step.output, self.version, packet_identifier, reason_code);
+    }
+
     pub(crate) fn handle_accepted(&mut self, token: PublishToken, step: &mut Step<'_>) {
-        self.publishes.answer(token, ReasonCode::SUCCESS);
+        if let Some(publishes) = &mut self.publishes {
+            publishes.answer(token, ReasonCode::SUCCESS);
+        }
         self.write_acknowledgements(step);
     }
 
     pub(crate) fn handle_refused(&mut self, token: PublishToken, refusal: Refusal, step: &mut Step<'_>) {
-        let Some((count, acknowledgements_count)) = self.publishes.answer(token, ReasonCode::QUOTA_EXCEEDED) else {
+        let Some((count, acknowledgements_count)) =
+            self.publishes.as_mut().and_then(|publishes| publishes.answer(token, ReasonCode::QUOTA_EXCEEDED))
+        else {
             return;
         };
         self.counts.refused += u64::from(count);
@@ -117,20 +186,24 @@ impl Connection {
         self.write_acknowledgements(step);
     }
 
-    /// Writes the PUBACKs whose turn has come (MQTT-4.6.0-2).
+    /// Writes the PUBACKs and PUBRECs whose turn has come (MQTT-4.6.0-2, MQTT-4.6.0-3).
     fn write_acknowledgements(&mut self, step: &mut Step<'_>) {
-        if !matches!(self.phase, Phase::Connected) {
-            return;
+        let (Phase::Connected, Some(publishes)) = (&self.phase, &mut self.publishes) else { return };
+        while let Some((packet_identifier, kind, reason_code)) = publishes.next_acknowledgement() {
+            match kind {
+                AcknowledgementKind::Puback => {
+                    encode_puback(&mut step.output, self.version, packet_identifier, reason_code);
+                }
+                AcknowledgementKind::Pubrec => {
+                    encode_pubrec(&mut step.output, self.version, packet_identifier, reason_code);
+                }
+            }
         }
-        while let Some((packet_identifier, reason_code)) = self.publishes.next_acknowledgement() {
-            encode_puback(&mut step.output, self.version, packet_identifier, reason_code);
-        }
-        self.publishes.forget_settled();
+        publishes.forget_settled();
     }
 
-    /// Publishes the Will Message (MQTT-3.1.2-8). The session ends with the connection, so that no Will Delay Interval is waited
-    /// for (MQTT 5.0 §3.1.3.2.2).
-    pub(crate) fn publish_will(&mut self, will: &Will, step: &mut Step<'_>) {
+    /// The Will Message as a publication that was received with CONNECT (MQTT 5.0 §3.1.3.2, §3.1.3.3).
+    pub(crate) fn will_publication(&self, will: &Will, step: &Step<'_>) -> Publication {
         let draft = PublicationDraft {
             topic_name: &will.topic_name,
             properties: &will.properties,
@@ -140,16 +213,21 @@ impl Connection {
             received_at: step.now,
             received_utc: self.utc(step),
         };
-        let publication =
-            build(&mut PublicationArena::new(chunk_bytes(&draft, &will.payload, 0)), &draft, &will.payload);
-        let partition = partition_of(publication.topic_name(), self.config.partitions_count);
-        let token = self.publishes.open();
-        step.effects.push(Effect::Publish { partition, token, publications: vec![publication] });
+        build(&mut PublicationArena::new(chunk_bytes(&draft, &will.payload, 0)), &draft, &will.payload)
     }
 
     fn utc(&self, step: &Step<'_>) -> UtcTime {
         self.config.utc_at_start.saturating_add(Duration::from_nanos(step.now.as_nanos()))
     }
+}
+
+/// The acknowledgement that a PUBLISH is owed.
+fn owed_by(publish: &Publish<'_>) -> Option<(PacketIdentifier, AcknowledgementKind)> {
+    let kind = match publish.qos {
+        QoS::AtMostOnce | QoS::AtLeastOnce => AcknowledgementKind::Puback,
+        QoS::ExactlyOnce => AcknowledgementKind::Pubrec,
+    };
+    publish.packet_identifier.map(|packet_identifier| (packet_identifier, kind))
 }
 
 fn build(arena: &mut PublicationArena, draft: &PublicationDraft<'_>, payload: &[u8]) -> Publication {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use contract::Instant;
-use mqtt::{ClientPacket, DecodeError, Frame, ProtocolVersion, ReasonCode, encode_pingresp, encode_pubcomp};
+use mqtt::{ClientPacket, DecodeError, Frame, ProtocolVersion, encode_pingresp};
 
 use crate::state::Phase;
 use crate::step::Step;
@@ -19,7 +19,9 @@ impl Connection {
     pub(crate) fn handle_received(&mut self, bytes: Bytes, now: Instant) {
         self.received_at = now;
         match self.phase {
-            Phase::AwaitingConnect | Phase::Attaching(_) | Phase::Connected => self.decoder.push(bytes),
+            Phase::AwaitingConnect | Phase::Authenticating(_) | Phase::Attaching(_) | Phase::Connected => {
+                self.decoder.push(bytes);
+            }
             Phase::Closing | Phase::Gone => {}
         }
     }
@@ -31,7 +33,7 @@ impl Connection {
         }
         // Progress is made: the time that a socket may stay unread starts again.
         self.paused_since = self.paused_since.map(|_| step.now);
-        while matches!(self.phase, Phase::AwaitingConnect | Phase::Connected) && !self.is_at_limit(step) {
+        while self.takes_packets() && !self.is_at_limit(step) {
             if !step.has_room() {
                 step.again = self.decoder.unread_bytes() > 0;
                 return;
@@ -44,9 +46,18 @@ impl Connection {
         }
     }
 
+    /// Whether the next packet may be handled. Behind CONNECT all wait for CONNACK, but the AUTH that is awaited.
+    fn takes_packets(&self) -> bool {
+        match self.phase {
+            Phase::AwaitingConnect | Phase::Connected => true,
+            Phase::Authenticating(_) => self.is_clients_turn(),
+            Phase::Attaching(_) | Phase::Closing | Phase::Gone => false,
+        }
+    }
+
     /// Stops and starts the socket's reader. A reader that was stopped starts again below half of the limits.
     pub(crate) fn pause_or_resume(&mut self, step: &mut Step<'_>) {
-        if !matches!(self.phase, Phase::Attaching(_) | Phase::Connected) {
+        if !matches!(self.phase, Phase::Authenticating(_) | Phase::Attaching(_) | Phase::Connected) {
             return;
         }
         match self.paused_since {
@@ -78,18 +89,24 @@ impl Connection {
     /// Whether a limit, divided by `divisor`, is reached.
     fn is_at(&self, divisor: u8, step: &Step<'_>) -> bool {
         let divisor_bytes = usize::from(divisor);
-        if matches!(self.phase, Phase::Attaching(_)) {
+        if matches!(self.phase, Phase::Attaching(_)) || self.waits_for_authentication() {
             return self.decoder.unread_bytes() >= EARLY_BYTES_MAX / divisor_bytes;
         }
-        // A 5.0 client knows its Receive Maximum; one of 3.1.1 is held back by its socket.
-        let is_window_full = self.version == ProtocolVersion::V311
-            && self.publishes.unacknowledged_count()
-                >= usize::from(self.config.receive_maximum.div_ceil(divisor.into()));
-        is_window_full
-            || self.publishes.unanswered_count() >= self.config.publishes_count_max.div_ceil(divisor.into())
-            || self.publishes.unanswered_bytes() >= self.config.publishes_bytes_max.div_ceil(divisor.into())
-            || self.subscribes.len() >= SUBSCRIBES_PENDING_MAX / divisor_bytes
+        let divisor_count = u32::from(divisor);
+        let is_publishing_full = self.publishes.as_ref().is_some_and(|publishes| {
+            // A 5.0 client knows its Receive Maximum; one of 3.1.1 is held back by its socket.
+            let owed_max = usize::from(self.config.receive_maximum.div_ceil(divisor.into()));
+            (self.version == ProtocolVersion::V311 && publishes.owed_count() >= owed_max)
+                || publishes.unanswered_count() >= self.config.publishes_count_max.div_ceil(divisor_count)
+                || publishes.unanswered_bytes() >= self.config.publishes_bytes_max.div_ceil(divisor.into())
+        });
+        is_publishing_full
+            || self.pending_subscribes_count() >= SUBSCRIBES_PENDING_MAX / divisor_bytes
             || self.output_backlog_bytes(step) >= 2 * self.config.output_bytes_max / divisor_bytes
+    }
+
+    fn waits_for_authentication(&self) -> bool {
+        matches!(self.phase, Phase::Authenticating(_)) && !self.is_clients_turn()
     }
 
     /// Bytes that wait for the socket's send buffer. What is answered over a closed socket waits for nothing: it is dropped
@@ -104,38 +121,36 @@ impl Connection {
             return;
         }
         match ClientPacket::decode(frame, self.version) {
+            Ok(packet) if matches!(self.phase, Phase::Authenticating(_)) => self.handle_early_packet(packet, step),
             Ok(packet) => self.handle_packet(packet, step),
             Err(error) => self.refuse_bytes(error, step),
+        }
+    }
+
+    /// A packet between CONNECT and CONNACK of enhanced authentication: AUTH or DISCONNECT (MQTT-3.1.2-30).
+    fn handle_early_packet(&mut self, packet: ClientPacket<'_>, step: &mut Step<'_>) {
+        if let ClientPacket::Auth(auth) = packet {
+            self.handle_auth(auth, step);
+        } else if let ClientPacket::Disconnect(_) = packet {
+            self.close_silently(EndReason::ClientDisconnected, step);
+        } else {
+            let error = DecodeError::ProtocolError("another packet than AUTH before CONNACK (MQTT-3.1.2-30)");
+            self.refuse_bytes(error, step);
         }
     }
 
     fn handle_packet(&mut self, packet: ClientPacket<'_>, step: &mut Step<'_>) {
         match packet {
             ClientPacket::Publish(publish) => self.handle_publish(&publish, step),
-            ClientPacket::Puback(puback) => self.handle_puback(puback.packet_identifier, step),
+            ClientPacket::Puback(puback) => self.handle_puback(puback, step),
+            ClientPacket::Pubrec(pubrec) => self.handle_pubrec(pubrec, step),
+            ClientPacket::Pubrel(pubrel) => self.handle_pubrel(pubrel, step),
+            ClientPacket::Pubcomp(pubcomp) => self.handle_pubcomp(pubcomp, step),
             ClientPacket::Subscribe(subscribe) => self.handle_subscribe(subscribe, step),
             ClientPacket::Unsubscribe(unsubscribe) => self.handle_unsubscribe(unsubscribe, step),
             ClientPacket::Pingreq => encode_pingresp(&mut step.output),
             ClientPacket::Disconnect(disconnect) => self.handle_disconnect(disconnect, step),
-            // No QoS 2 exchange is ever under way (MQTT 5.0 §4.3.3), so its packets have nothing to be about.
-            ClientPacket::Pubrel(pubrel) => {
-                let reason_code = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
-                encode_pubcomp(&mut step.output, self.version, pubrel.packet_identifier, reason_code);
-            }
-            ClientPacket::Pubrec(_) | ClientPacket::Pubcomp(_) => {
-                let error = DecodeError::ProtocolError("PUBREC or PUBCOMP without a QoS 2 delivery (MQTT 5.0 §4.3.3)");
-                self.refuse_bytes(error, step);
-            }
-            ClientPacket::Auth(_) => {
-                let error = DecodeError::ProtocolError("AUTH without an Authentication Method (MQTT 5.0 §4.12)");
-                self.refuse_bytes(error, step);
-            }
+            ClientPacket::Auth(auth) => self.handle_auth(auth, step),
         }
-    }
-
-    /// The peer broke a rule of the standard.
-    pub(crate) fn refuse_bytes(&mut self, error: DecodeError, step: &mut Step<'_>) {
-        let reason_code = error.reason_code();
-        self.close(reason_code, EndReason::ProtocolError(reason_code.0), step);
     }
 }

@@ -1,15 +1,18 @@
 //! What a connection owns.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::{ConnectionAddress, Counters, Instant};
-use mqtt::{Connect, Decoder, ProtocolVersion, Will};
+use access::{AccessRules, Principal, Rights};
+use contract::{ConnectionAddress, Counters, Instant, WillFate};
+use mqtt::{Connect, Decoder, ProtocolVersion};
 
 use crate::delivery_window::DeliveryWindow;
+use crate::enhanced::Enhanced;
 use crate::publish_window::PublishWindow;
-use crate::subscribing::PendingSubscribe;
+use crate::session_hold::SessionHold;
+use crate::subscribing::PendingSubscribes;
+use crate::topic_aliases::{ReceivedAliases, SentAliases};
 use crate::{ConnectionConfig, EndReason};
 
 /// One MQTT client, from the accepted socket to the socket's end.
@@ -25,8 +28,8 @@ pub struct Connection {
     pub(crate) decoder: Decoder,
     /// Until when CONNACK must be written.
     pub(crate) connect_due: Instant,
-    /// One and a half Keep Alive; `None`: off.
-    pub(crate) keep_alive_timeout: Option<Duration>,
+    /// One and a half Keep Alive, in milliseconds; 0: off.
+    pub(crate) keep_alive_timeout_ms: u32,
     /// When to look whether the client was silent for so long; moved only when it is reached.
     pub(crate) keep_alive_due: Instant,
     pub(crate) received_at: Instant,
@@ -36,22 +39,41 @@ pub struct Connection {
     pub(crate) again_at: Option<Instant>,
     /// Bytes that were given to the socket's shell and are not in the send buffer.
     pub(crate) unwritten_bytes: usize,
-    pub(crate) will: Option<Box<Will>>,
-    pub(crate) publishes: PublishWindow,
-    /// Topic Aliases that the client set: at most Topic Alias Maximum (MQTT 5.0 §3.3.2.3.4).
-    pub(crate) topic_aliases: BTreeMap<u16, Box<str>>,
-    pub(crate) subscribes: VecDeque<PendingSubscribe>,
-    /// The token of the first of `subscribes`.
-    pub(crate) first_subscribe_token: u64,
+    /// The rules that hold, which follow `config` until they change.
+    pub(crate) access: Arc<AccessRules>,
+    /// Who the client is; there from the CONNECT that was let in.
+    pub(crate) principal: Option<Arc<Principal>>,
+    pub(crate) rights: Rights,
+    /// The method of enhanced authentication and where its exchange is.
+    pub(crate) enhanced: Option<Box<Enhanced>>,
+    /// The Will's topic, for rules that change.
+    pub(crate) will_topic: Option<Box<str>>,
+    pub(crate) will_fate: WillFate,
+    pub(crate) session: SessionHold,
+    /// The Session Expiry Interval that holds, in seconds.
+    pub(crate) session_expiry_s: u32,
+    /// CONNECT had a Session Expiry Interval other than 0.
+    pub(crate) wanted_session: bool,
+    /// There once the client published.
+    pub(crate) publishes: Option<Box<PublishWindow>>,
+    /// There once the client set one.
+    pub(crate) received_aliases: Option<Box<ReceivedAliases>>,
+    /// There once a topic repeated to a client that takes aliases.
+    pub(crate) sent_aliases: Option<Box<SentAliases>>,
+    /// There while partitions owe answers.
+    pub(crate) subscribes: Option<Box<PendingSubscribes>>,
+    /// How many requests went to all partitions.
+    pub(crate) next_subscribe_token: u64,
+    /// There once the client subscribed.
     pub(crate) deliveries: Option<Box<DeliveryWindow>>,
     /// The client's Receive Maximum (MQTT 5.0 §3.1.2.11.3).
     pub(crate) client_receive_maximum: u16,
+    /// Topic Aliases that are set for the client: its Topic Alias Maximum, within ours (MQTT 5.0 §3.1.2.11.5).
+    pub(crate) client_topic_alias_maximum: u16,
     /// The client's Maximum Packet Size, in bytes (MQTT 5.0 §3.1.2.11.4).
     pub(crate) client_packet_bytes_max: u32,
-    /// CONNECT had a Session Expiry Interval other than 0.
-    pub(crate) wanted_session: bool,
-    /// `Attach` was pushed.
-    pub(crate) is_attached: bool,
+    /// It asked for Reason Strings (MQTT 5.0 §3.1.2.11.7).
+    pub(crate) wants_reason_strings: bool,
     /// The peer is gone; bytes that it sent before may wait to be read.
     pub(crate) is_socket_closed: bool,
     pub(crate) end_reason: Option<EndReason>,
@@ -63,11 +85,13 @@ pub struct Connection {
 pub(crate) enum Phase {
     /// Nothing but CONNECT may come.
     AwaitingConnect,
+    /// Who it is was asked, or the client is to say more.
+    Authenticating(Box<Connect>),
     /// The home partition was asked.
     Attaching(Box<Connect>),
     /// CONNACK was written.
     Connected,
-    /// The end was decided; the socket is to close.
+    /// The end was decided; the socket is to close, and the session to be released.
     Closing,
     /// The last effect was pushed.
     Gone,
@@ -78,6 +102,7 @@ pub(crate) enum Phase {
 pub(crate) struct Counts {
     pub(crate) publishes: u64,
     pub(crate) refused: u64,
+    pub(crate) denied: u64,
     pub(crate) deliveries: u64,
 }
 
@@ -90,22 +115,31 @@ impl Connection {
             version: ProtocolVersion::V311,
             decoder: Decoder::new(config.packet_bytes_max),
             connect_due: now + config.connect_timeout,
-            keep_alive_timeout: None,
+            keep_alive_timeout_ms: 0,
             keep_alive_due: now,
             received_at: now,
             paused_since: None,
             again_at: None,
             unwritten_bytes: 0,
-            will: None,
-            publishes: PublishWindow::default(),
-            topic_aliases: BTreeMap::new(),
-            subscribes: VecDeque::new(),
-            first_subscribe_token: 0,
+            access: Arc::clone(&config.access),
+            principal: None,
+            rights: Rights::all(),
+            enhanced: None,
+            will_topic: None,
+            will_fate: WillFate::Publish,
+            session: SessionHold::None,
+            session_expiry_s: 0,
+            wanted_session: false,
+            publishes: None,
+            received_aliases: None,
+            sent_aliases: None,
+            subscribes: None,
+            next_subscribe_token: 0,
             deliveries: None,
             client_receive_maximum: u16::MAX,
+            client_topic_alias_maximum: 0,
             client_packet_bytes_max: u32::MAX,
-            wanted_session: false,
-            is_attached: false,
+            wants_reason_strings: false,
             is_socket_closed: false,
             end_reason: None,
             counts: Counts::default(),
@@ -122,12 +156,22 @@ impl Connection {
     pub fn address(&self) -> ConnectionAddress {
         self.address
     }
+
+    /// One and a half Keep Alive; `None`: off.
+    pub(crate) fn keep_alive_timeout(&self) -> Option<Duration> {
+        (self.keep_alive_timeout_ms > 0).then(|| Duration::from_millis(self.keep_alive_timeout_ms.into()))
+    }
+
+    pub(crate) fn publishes(&mut self) -> &mut PublishWindow {
+        self.publishes.get_or_insert_default()
+    }
 }
 
 impl Counters for Connection {
     fn visit_counters(&self, visit: &mut dyn FnMut(&'static str, u64)) {
         visit("publishes_received", self.counts.publishes);
         visit("publishes_refused", self.counts.refused);
+        visit("publishes_denied", self.counts.denied);
         visit("deliveries_sent", self.counts.deliveries);
     }
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use contract::{
     DeliveryNumber, DeliveryOutcome, Effects, Instant, PartitionIndex, Publication, PublicationArena, PublishToken,
+    SessionId,
 };
 
 use crate::Effect;
@@ -127,23 +128,26 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// Tells the partitions what became of their deliveries; answers which partitions these were.
-    pub(crate) fn push_settled(&mut self) -> Vec<PartitionIndex> {
-        let mut partitions = Vec::with_capacity(self.settled.len());
-        for mut group in self.settled.drain(..) {
+    /// Tells the partitions what became of their deliveries.
+    pub(crate) fn push_settled(&mut self, session: SessionId) {
+        for group in &mut self.settled {
+            let mut numbers = std::mem::take(&mut group.numbers);
             if !group.ascending {
-                group.numbers = merged(group.numbers);
+                numbers = merged(numbers);
             }
-            if !partitions.contains(&group.partition) {
-                partitions.push(group.partition);
-            }
-            self.effects.push(Effect::DeliveriesSettled {
-                partition: group.partition,
-                numbers: group.numbers,
-                outcome: group.outcome,
-            });
+            let (partition, outcome) = (group.partition, group.outcome);
+            self.effects.push(Effect::DeliveriesSettled { partition, session, numbers, outcome });
         }
-        partitions
+    }
+
+    /// How many groups of deliveries settled.
+    pub(crate) fn settled_count(&self) -> usize {
+        self.settled.len()
+    }
+
+    /// The partition of one of these groups; two may have the same, with different outcomes.
+    pub(crate) fn settled_partition(&self, index: usize) -> PartitionIndex {
+        self.settled[index].partition
     }
 
     /// Hands the publications to their partitions.
@@ -182,9 +186,11 @@ mod tests {
         for number in [4, 5, 1, 2, 7, 3] {
             step.settle(PartitionIndex(3), DeliveryNumber(number), DeliveryOutcome::Delivered);
         }
-        assert_eq!(step.push_settled(), [PartitionIndex(3)]);
+        let session = SessionId { home: PartitionIndex(0), number: 1 };
+        step.push_settled(session);
         let settled = Effect::DeliveriesSettled {
             partition: PartitionIndex(3),
+            session,
             numbers: vec![DeliveryNumber(1)..DeliveryNumber(6), DeliveryNumber(7)..DeliveryNumber(8)],
             outcome: DeliveryOutcome::Delivered,
         };

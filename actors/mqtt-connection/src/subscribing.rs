@@ -1,11 +1,15 @@
 //! SUBSCRIBE and UNSUBSCRIBE to all partitions, one answer back (MQTT 5.0 §3.8 to §3.11).
 
-use contract::{Credit, QoS, SubscribeResult, SubscribeToken, SubscriptionRequest};
+use std::collections::VecDeque;
+
+use contract::{SubscribeResult, SubscribeToken, SubscriptionName, SubscriptionRequest};
 use mqtt::{
-    PacketIdentifier, ReasonCode, Subscribe, TopicFilter, TopicFilterError, Unsubscribe, encode_suback, encode_unsuback,
+    PacketIdentifier, ReasonCode, Subscribe, SubscribeFilter, SubscriptionFilter, Unsubscribe, encode_suback,
+    encode_unsuback,
 };
 
 use crate::delivery_window::DeliveryWindow;
+use crate::session_hold::subscription_name;
 use crate::state::Phase;
 use crate::step::Step;
 use crate::{Connection, Effect, EndReason};
@@ -13,9 +17,16 @@ use crate::{Connection, Effect, EndReason};
 /// SUBSCRIBEs and UNSUBSCRIBEs that partitions have not answered; then the socket is not read.
 pub(crate) const SUBSCRIBES_PENDING_MAX: usize = 16;
 
+/// SUBSCRIBEs and UNSUBSCRIBEs that are not answered, in the order of their tokens.
+#[derive(Debug)]
+pub(crate) struct PendingSubscribes {
+    first_token: u64,
+    queue: VecDeque<PendingSubscribe>,
+}
+
 /// A SUBSCRIBE or UNSUBSCRIBE until every partition answered.
 #[derive(Debug)]
-pub(crate) struct PendingSubscribe {
+struct PendingSubscribe {
     answer: Answer,
     /// One for each filter of the packet.
     reason_codes: Vec<ReasonCode>,
@@ -29,7 +40,10 @@ pub(crate) struct PendingSubscribe {
 struct Asked {
     /// Its place in `reason_codes`.
     index: usize,
+    /// As the client wrote it; for a SUBSCRIBE only.
     topic_filter: Box<str>,
+    /// The client had no Subscription of that name.
+    is_new: bool,
     is_granted_somewhere: bool,
 }
 
@@ -37,74 +51,110 @@ struct Asked {
 enum Answer {
     Suback(PacketIdentifier),
     Unsuback(PacketIdentifier),
-    /// It takes back what some partitions granted and others refused.
+    /// It takes back what some partitions granted and others refused, or what access rules took.
     Nothing,
 }
 
 impl Connection {
     pub(crate) fn handle_subscribe(&mut self, subscribe: Subscribe, step: &mut Step<'_>) {
+        let Some(session) = self.session_held() else { return };
         let mut pending = PendingSubscribe::new(Answer::Suback(subscribe.packet_identifier));
         let mut subscriptions = Vec::with_capacity(subscribe.filters.len());
-        let filters_max = usize::try_from(self.config.subscriptions_per_client_max).unwrap_or(usize::MAX);
         for filter in subscribe.filters {
-            let topic_filter = match TopicFilter::parse(&filter.topic_filter) {
-                Ok(topic_filter) if subscriptions.len() < filters_max => topic_filter.into_text(),
-                Ok(_) => {
-                    pending.reason_codes.push(ReasonCode::QUOTA_EXCEEDED);
-                    continue;
+            match self.subscription_of(&filter, subscribe.subscription_identifier) {
+                Ok((request, is_new)) => {
+                    // What was asked for is granted (MQTT-3.8.4-7).
+                    let granted = ReasonCode(request.maximum_qos.bits());
+                    pending.ask(filter.topic_filter.into(), is_new, granted);
+                    subscriptions.push(request);
                 }
-                Err(TopicFilterError::Invalid) => {
-                    pending.reason_codes.push(ReasonCode::TOPIC_FILTER_INVALID);
-                    continue;
-                }
-                Err(TopicFilterError::Shared) => {
-                    pending.reason_codes.push(ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED);
-                    continue;
-                }
-            };
-            // A lower level than asked for may be granted (MQTT 5.0 §3.8.4).
-            let maximum_qos = filter.maximum_qos.min(QoS::AtLeastOnce);
-            pending.ask(topic_filter.clone(), ReasonCode(maximum_qos.bits()));
-            subscriptions.push(SubscriptionRequest {
-                topic_filter,
-                maximum_qos,
-                no_local: filter.no_local,
-                retain_as_published: filter.retain_as_published,
-                retain_handling: filter.retain_handling,
-                subscription_identifier: subscribe.subscription_identifier,
-            });
+                Err(reason_code) => pending.reason_codes.push(reason_code),
+            }
         }
+        let token = SubscribeToken(self.next_subscribe_token);
         if !subscriptions.is_empty() {
             pending.awaited_count = self.config.partitions_count;
-            let total = Credit { count: self.config.deliveries_count_max, bytes: self.config.deliveries_bytes_max };
-            let partitions_count = self.config.partitions_count;
-            self.deliveries.get_or_insert_with(|| Box::new(DeliveryWindow::new(total, partitions_count)));
-            step.effects.push(Effect::Subscribe { token: self.next_subscribe_token(), subscriptions });
+            step.effects.push(Effect::Subscribe { session, token, subscriptions });
         }
-        self.subscribes.push_back(pending);
+        self.await_answers(pending);
         self.answer_subscribes(step);
     }
 
+    /// What partitions are asked for, and whether the client has no such Subscription; or the Reason Code of its refusal.
+    fn subscription_of(
+        &mut self,
+        filter: &SubscribeFilter,
+        subscription_identifier: Option<u32>,
+    ) -> Result<(SubscriptionRequest, bool), ReasonCode> {
+        let text = &*filter.topic_filter;
+        let name = SubscriptionFilter::parse(text).map_err(|_| ReasonCode::TOPIC_FILTER_INVALID)?;
+        if !self.rights.may_subscribe(text) {
+            return Err(ReasonCode::NOT_AUTHORIZED);
+        }
+        let filters_max = usize::try_from(self.config.subscriptions_per_client_max).unwrap_or(usize::MAX);
+        let (total, partitions_count) = (self.deliveries_max(), self.config.partitions_count);
+        let held = self.deliveries.as_ref().map(|window| &window.topic_filters);
+        let is_new = held.is_none_or(|held| !held.contains(text));
+        if is_new && held.map_or(0, std::collections::BTreeSet::len) >= filters_max {
+            return Err(ReasonCode::QUOTA_EXCEEDED);
+        }
+        let window = self.deliveries.get_or_insert_with(|| Box::new(DeliveryWindow::new(total, partitions_count)));
+        if is_new {
+            window.topic_filters.insert(text.into());
+        }
+        let request = SubscriptionRequest {
+            share_name: name.share_name.map(Into::into),
+            topic_filter: name.topic_filter.into_text(),
+            maximum_qos: filter.maximum_qos,
+            no_local: filter.no_local,
+            retain_as_published: filter.retain_as_published,
+            retain_handling: filter.retain_handling,
+            subscription_identifier,
+        };
+        Ok((request, is_new))
+    }
+
     pub(crate) fn handle_unsubscribe(&mut self, unsubscribe: Unsubscribe, step: &mut Step<'_>) {
+        let Some(session) = self.session_held() else { return };
         let mut pending = PendingSubscribe::new(Answer::Unsuback(unsubscribe.packet_identifier));
         let mut topic_filters = Vec::with_capacity(unsubscribe.topic_filters.len());
         for text in unsubscribe.topic_filters {
-            match TopicFilter::parse(&text) {
-                Ok(topic_filter) => {
-                    pending.ask(Box::default(), ReasonCode::NO_SUBSCRIPTION_EXISTED);
-                    topic_filters.push(topic_filter.into_text());
+            if let Ok(name) = SubscriptionFilter::parse(&text) {
+                pending.ask(Box::default(), false, ReasonCode::NO_SUBSCRIPTION_EXISTED);
+                topic_filters.push(SubscriptionName {
+                    share_name: name.share_name.map(Into::into),
+                    topic_filter: name.topic_filter.into_text(),
+                });
+                if let Some(window) = &mut self.deliveries {
+                    window.topic_filters.remove(&text);
                 }
-                Err(TopicFilterError::Invalid) => pending.reason_codes.push(ReasonCode::TOPIC_FILTER_INVALID),
-                // There is none, so none existed.
-                Err(TopicFilterError::Shared) => pending.reason_codes.push(ReasonCode::NO_SUBSCRIPTION_EXISTED),
+            } else {
+                pending.reason_codes.push(ReasonCode::TOPIC_FILTER_INVALID);
             }
         }
         if !topic_filters.is_empty() {
             pending.awaited_count = self.config.partitions_count;
-            step.effects.push(Effect::Unsubscribe { token: self.next_subscribe_token(), topic_filters });
+            let token = SubscribeToken(self.next_subscribe_token);
+            step.effects.push(Effect::Unsubscribe { session, token, topic_filters });
         }
-        self.subscribes.push_back(pending);
+        self.await_answers(pending);
         self.answer_subscribes(step);
+    }
+
+    /// Ends Subscriptions that the client does not hear of: it was told that there are none, or it may not have them.
+    pub(crate) fn unsubscribe_unasked(&mut self, texts: &[Box<str>], step: &mut Step<'_>) {
+        let Some(session) = self.session_held() else { return };
+        if let Some(window) = &mut self.deliveries {
+            for text in texts {
+                window.topic_filters.remove(text);
+            }
+        }
+        let topic_filters = texts.iter().map(|text| subscription_name(text)).collect();
+        let token = SubscribeToken(self.next_subscribe_token);
+        step.effects.push(Effect::Unsubscribe { session, token, topic_filters });
+        let mut pending = PendingSubscribe::new(Answer::Nothing);
+        pending.awaited_count = self.config.partitions_count;
+        self.await_answers(pending);
     }
 
     pub(crate) fn handle_subscribed(
@@ -137,9 +187,7 @@ impl Connection {
 
     /// Writes the answers that are whole, in the order of the requests.
     fn answer_subscribes(&mut self, step: &mut Step<'_>) {
-        while self.subscribes.front().is_some_and(|pending| pending.awaited_count == 0) {
-            let Some(pending) = self.subscribes.pop_front() else { break };
-            self.first_subscribe_token += 1;
+        while let Some(pending) = self.subscribes.as_mut().and_then(|subscribes| subscribes.pop_whole()) {
             let before_bytes = step.output.len();
             match pending.answer {
                 Answer::Suback(packet_identifier) => {
@@ -152,40 +200,62 @@ impl Connection {
                 Answer::Nothing => {}
             }
             if self.take_back_if_too_large(before_bytes, step) {
-                // What was subscribed cannot be answered; it ends with the connection.
+                // What was subscribed cannot be answered.
                 let reason_code = ReasonCode::PACKET_TOO_LARGE;
                 return self.close(reason_code, EndReason::ProtocolError(reason_code.0), step);
             }
         }
-        if self.subscribes.is_empty() && self.subscribes.capacity() > 0 {
-            self.subscribes = std::collections::VecDeque::new();
+        if self.pending_subscribes_count() == 0 {
+            self.subscribes = None;
         }
     }
 
     /// Ends Subscriptions that some partitions granted and others refused: the client was told that there is none.
     fn take_back(&mut self, pending: &PendingSubscribe, step: &mut Step<'_>) {
-        let half_granted =
-            |asked: &&Asked| asked.is_granted_somewhere && pending.reason_codes[asked.index].is_failure();
-        let topic_filters: Vec<Box<str>> =
-            pending.asked.iter().filter(half_granted).map(|asked| asked.topic_filter.clone()).collect();
-        if !topic_filters.is_empty() {
-            step.effects.push(Effect::Unsubscribe { token: self.next_subscribe_token(), topic_filters });
-            let mut taking_back = PendingSubscribe::new(Answer::Nothing);
-            taking_back.awaited_count = self.config.partitions_count;
-            self.subscribes.push_back(taking_back);
+        let refused = || pending.asked.iter().filter(|asked| pending.reason_codes[asked.index].is_failure());
+        if let Some(window) = &mut self.deliveries {
+            for asked in refused().filter(|asked| asked.is_new) {
+                window.topic_filters.remove(&asked.topic_filter);
+            }
+        }
+        let half_granted: Vec<Box<str>> =
+            refused().filter(|asked| asked.is_granted_somewhere).map(|asked| asked.topic_filter.clone()).collect();
+        if !half_granted.is_empty() {
+            self.unsubscribe_unasked(&half_granted, step);
         }
     }
 
-    fn next_subscribe_token(&self) -> SubscribeToken {
-        SubscribeToken(self.first_subscribe_token + self.subscribes.len() as u64)
+    /// SUBSCRIBEs and UNSUBSCRIBEs that are not answered.
+    pub(crate) fn pending_subscribes_count(&self) -> usize {
+        self.subscribes.as_ref().map_or(0, |subscribes| subscribes.queue.len())
+    }
+
+    /// Takes a request with the next token to the others.
+    fn await_answers(&mut self, pending: PendingSubscribe) {
+        let first_token = self.next_subscribe_token;
+        self.next_subscribe_token += 1;
+        let none = || Box::new(PendingSubscribes { first_token, queue: VecDeque::new() });
+        self.subscribes.get_or_insert_with(none).queue.push_back(pending);
     }
 
     fn pending_subscribe(&mut self, token: SubscribeToken) -> Option<&mut PendingSubscribe> {
         if !matches!(self.phase, Phase::Connected) {
             return None;
         }
-        let index = usize::try_from(token.0.checked_sub(self.first_subscribe_token)?).ok()?;
-        self.subscribes.get_mut(index).filter(|pending| pending.awaited_count > 0)
+        let subscribes = self.subscribes.as_mut()?;
+        let index = usize::try_from(token.0.checked_sub(subscribes.first_token)?).ok()?;
+        subscribes.queue.get_mut(index).filter(|pending| pending.awaited_count > 0)
+    }
+}
+
+impl PendingSubscribes {
+    /// Takes the oldest request, once every partition answered it.
+    fn pop_whole(&mut self) -> Option<PendingSubscribe> {
+        if self.queue.front()?.awaited_count > 0 {
+            return None;
+        }
+        self.first_token += 1;
+        self.queue.pop_front()
     }
 }
 
@@ -195,9 +265,9 @@ impl PendingSubscribe {
     }
 
     /// Asks partitions for a filter; `reason_code` stands unless one of them says otherwise.
-    fn ask(&mut self, topic_filter: Box<str>, reason_code: ReasonCode) {
+    fn ask(&mut self, topic_filter: Box<str>, is_new: bool, reason_code: ReasonCode) {
         let index = self.reason_codes.len();
         self.reason_codes.push(reason_code);
-        self.asked.push(Asked { index, topic_filter, is_granted_somewhere: false });
+        self.asked.push(Asked { index, topic_filter, is_new, is_granted_somewhere: false });
     }
 }

@@ -13,6 +13,10 @@ pub struct FlowAddress {
     pub instance: u16,
 }
 
+/// A listener of the site's configuration, from 0: connections of one share its limits and its access rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerIndex(pub u16);
+
 /// One actor of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Address {

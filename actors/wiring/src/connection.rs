@@ -26,31 +26,39 @@ pub(crate) fn route<S: Surroundings + ?Sized>(
             Effect::PauseReading => socket(connection, SocketRequest::PauseReading, router),
             Effect::ResumeReading => socket(connection, SocketRequest::ResumeReading, router),
             Effect::Close => socket(connection, SocketRequest::Close, router),
-            Effect::Attach { partition, client_identifier } => {
-                to_partition(partition, ToPartition::Attach { connection, client_identifier }, router);
+            Effect::Authenticate { step, credentials } => {
+                router.request(ShellRequest::Authenticate(connection, step, credentials));
             }
+            Effect::Attach { partition, request } => {
+                to_partition(partition, ToPartition::Attach { connection, request }, router);
+            }
+            Effect::Resume { session } => router.send_to_partitions(|| ToPartition::Resume { session, connection }),
             Effect::Publish { partition, token, publications } => {
                 let publisher = Publisher::Connection(connection);
                 let acknowledge = Acknowledge::Accepted;
                 to_partition(partition, ToPartition::Publish { publisher, token, publications, acknowledge }, router);
             }
-            Effect::Subscribe { token, subscriptions } => router.send_to_partitions(|| ToPartition::Subscribe {
-                connection,
-                token,
-                subscriptions: subscriptions.clone(),
+            Effect::Subscribe { session, token, subscriptions } => router.send_to_partitions(|| {
+                ToPartition::Subscribe { session, connection, token, subscriptions: subscriptions.clone() }
             }),
-            Effect::Unsubscribe { token, topic_filters } => router.send_to_partitions(|| ToPartition::Unsubscribe {
-                connection,
-                token,
-                topic_filters: topic_filters.clone(),
+            Effect::Unsubscribe { session, token, topic_filters } => router.send_to_partitions(|| {
+                ToPartition::Unsubscribe { session, connection, token, topic_filters: topic_filters.clone() }
             }),
-            Effect::Credit { partition, credit } => {
-                to_partition(partition, ToPartition::SubscriberCredit { connection, credit }, router);
+            Effect::SubscriberCredit { partition, session, credit } => {
+                to_partition(partition, ToPartition::SubscriberCredit { session, connection, credit }, router);
             }
-            Effect::DeliveriesSettled { partition, numbers, outcome } => {
-                to_partition(partition, ToPartition::DeliveriesSettled { connection, numbers, outcome }, router);
+            Effect::DeliveriesSettled { partition, session, numbers, outcome } => {
+                let message = ToPartition::DeliveriesSettled { session, connection, numbers, outcome };
+                to_partition(partition, message, router);
             }
-            Effect::Detach => router.send_to_partitions(|| ToPartition::Detach { connection }),
+            Effect::Suspend { session } => router.send_to_partitions(|| ToPartition::Suspend { session, connection }),
+            Effect::Park { partition, session, state, session_expiry_s, will } => {
+                let message = ToPartition::Park { session, connection, state, session_expiry_s, will };
+                to_partition(partition, message, router);
+            }
+            Effect::Detach { session, will } => {
+                router.send_to_partitions(|| ToPartition::Detach { session, connection, will });
+            }
             Effect::Ended(reason) => {
                 step.end_reason = Some(reason);
                 router.report(Address::Connection(connection), Report::Connection(reason));

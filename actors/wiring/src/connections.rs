@@ -2,14 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use contract::{ConnectionAddress, Counters};
+use contract::{ConnectionAddress, CoreIndex, Counters};
 use mqtt_connection::{Connection, EndReason};
 
-/// The connections, each in the slot of its address. Slots are given by the listener's shell, which bounds their number.
+use crate::ListenerIndex;
+
+/// The connections, each in the slot of its address, from its socket to [`mqtt_connection::Effect::Gone`]: one whose socket has closed
+/// stays until its session is released. Slots are given by the listener's shell, which bounds their number.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    slots: Vec<Option<(u32, Connection)>>,
+    slots: Vec<Option<Held>>,
     counts: ConnectionCounts,
+}
+
+#[derive(Debug)]
+struct Held {
+    generation: u32,
+    listener: ListenerIndex,
+    connection: Connection,
 }
 
 /// What became of the connections of one core since the start.
@@ -26,12 +36,12 @@ pub struct ConnectionCounts {
 }
 
 impl Connections {
-    pub(crate) fn insert(&mut self, address: ConnectionAddress, connection: Connection) {
+    pub(crate) fn insert(&mut self, address: ConnectionAddress, listener: ListenerIndex, connection: Connection) {
         let slot = address.slot as usize;
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
         }
-        let before = self.slots[slot].replace((address.generation, connection));
+        let before = self.slots[slot].replace(Held { generation: address.generation, listener, connection });
         assert!(before.is_none(), "a slot is given again after its connection is gone");
         self.counts.opened += 1;
         self.counts.live += 1;
@@ -39,10 +49,8 @@ impl Connections {
 
     /// The connection at this address; `None` when it is gone, or the slot has another one.
     pub(crate) fn get_mut(&mut self, address: ConnectionAddress) -> Option<&mut Connection> {
-        match self.slots.get_mut(address.slot as usize)? {
-            Some((generation, connection)) if *generation == address.generation => Some(connection),
-            Some(_) | None => None,
-        }
+        let held = self.slots.get_mut(address.slot as usize)?.as_mut();
+        held.filter(|held| held.generation == address.generation).map(|held| &mut held.connection)
     }
 
     /// Takes a connection out; whether it was there.
@@ -71,14 +79,11 @@ impl Connections {
         self.counts.live == 0
     }
 
-    /// The addresses of those alive, of the host of `core`, by slot.
-    pub(crate) fn addresses(&self, core: contract::CoreIndex) -> Vec<ConnectionAddress> {
-        let slots = (0_u32..).zip(&self.slots);
-        slots
-            .filter_map(|(slot, held)| {
-                held.as_ref().map(|(generation, _)| ConnectionAddress { core, slot, generation: *generation })
-            })
-            .collect()
+    /// The addresses of those alive, of the host of `core`, by slot; with `listener` those of that one alone.
+    pub(crate) fn addresses(&self, core: CoreIndex, listener: Option<ListenerIndex>) -> Vec<ConnectionAddress> {
+        let held = (0_u32..).zip(&self.slots).filter_map(|(slot, held)| Some((slot, held.as_ref()?)));
+        let wanted = held.filter(|(_, held)| listener.is_none_or(|listener| held.listener == listener));
+        wanted.map(|(slot, held)| ConnectionAddress { core, slot, generation: held.generation }).collect()
     }
 }
 
@@ -96,6 +101,9 @@ impl Counters for ConnectionCounts {
         visit("ended_connect_timeout", ended(&|reason| *reason == EndReason::ConnectTimeout));
         visit("ended_protocol_error", ended(&|reason| matches!(reason, EndReason::ProtocolError(_))));
         visit("ended_refused", ended(&|reason| matches!(reason, EndReason::ConnectRefused(_))));
+        visit("ended_reauthentication", ended(&|reason| matches!(reason, EndReason::ReauthenticationFailed(_))));
+        visit("ended_publication_refused", ended(&|reason| *reason == EndReason::PublicationRefused));
+        visit("ended_access_lost", ended(&|reason| *reason == EndReason::AccessLost));
         visit("ended_taken_over", ended(&|reason| *reason == EndReason::TakenOver));
         visit("ended_unread", ended(&|reason| *reason == EndReason::UnreadTooLong));
         visit("ended_stopping", ended(&|reason| *reason == EndReason::ServerStopping));

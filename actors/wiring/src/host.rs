@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
+use access::AccessRules;
 use broker_partition::BrokerPartition;
 use contract::{
     Actor, ConnectionAddress, CoreIndex, Effects, FlowIndex, Instant, LogResponse, PartitionIndex, SourceIndex,
 };
 use dataflow::Dataflow;
 use egress_batcher::EgressBatcher;
-use mqtt_connection::Connection;
+use mqtt_connection::{Connection, ConnectionConfig};
 use opcua_subscription::{Session, SessionState};
 
 use crate::alarms::Alarms;
@@ -18,9 +19,11 @@ use crate::connections::Connections;
 use crate::routing::{Aftermath, Router};
 use crate::stopping::StopCoordinator;
 use crate::{
-    Address, ConnectionCounts, Envelope, FlowAddress, HostMessage, PartitionLog, ShellRequest, SocketRequest,
-    StopStage, Surroundings, Topology, batcher, connection, flow, opcua, partition,
+    Address, ConnectionCounts, Envelope, FlowAddress, HostMessage, ListenerIndex, PartitionLog, ShellRequest,
+    SocketRequest, StopStage, Surroundings, Topology, batcher, connection, flow, opcua, partition,
 };
+
+mod stages;
 
 /// The actors that one core hosts, made before it starts.
 pub struct HostParts {
@@ -36,8 +39,6 @@ pub struct HostParts {
     pub flows: BTreeMap<FlowAddress, Dataflow>,
     /// Batchers.
     pub batchers: BTreeMap<FlowIndex, EgressBatcher>,
-    /// Makes the actor of a connection that was accepted.
-    pub make_connection: Box<dyn FnMut(ConnectionAddress, Instant) -> Connection>,
 }
 
 /// A partition with its log.
@@ -69,7 +70,6 @@ pub struct Host {
     partitions: BTreeMap<PartitionIndex, HostedPartition>,
     flows: BTreeMap<FlowAddress, Dataflow>,
     batchers: BTreeMap<FlowIndex, EgressBatcher>,
-    make_connection: Box<dyn FnMut(ConnectionAddress, Instant) -> Connection>,
     inbox: VecDeque<Envelope>,
     alarms: Alarms,
     effects: StepEffects,
@@ -116,7 +116,7 @@ impl fmt::Debug for Host {
 impl Host {
     /// Takes the actors in and gives each its first message. They step when the first turn comes.
     pub fn new(parts: HostParts) -> Self {
-        let HostParts { core, topology, sessions, partitions, flows, batchers, make_connection } = parts;
+        let HostParts { core, topology, sessions, partitions, flows, batchers } = parts;
         let opcua_max = sessions.values().map(|(session, _)| session.effects_count_max()).max().unwrap_or(0);
         let batcher_max = batchers.values().map(EgressBatcher::effects_count_max).max().unwrap_or(0);
         let mut inbox = VecDeque::new();
@@ -140,7 +140,6 @@ impl Host {
             partitions,
             flows,
             batchers,
-            make_connection,
             inbox,
             alarms,
             effects: StepEffects {
@@ -163,11 +162,19 @@ impl Host {
         self.inbox.push_back(envelope);
     }
 
-    /// Makes the actor of a connection that the listener accepted. Its socket is closed again if the process stops.
-    pub fn accept(&mut self, address: ConnectionAddress, now: Instant) {
-        let connection = (self.make_connection)(address, now);
+    /// Makes the actor of a connection that `listener` accepted, with that listener's limits and rules. Its socket is closed again if
+    /// the process stops. What the transport knows of the peer stays with the shell, which adds it to
+    /// [`ShellRequest::Authenticate`].
+    pub fn accept(
+        &mut self,
+        address: ConnectionAddress,
+        listener: ListenerIndex,
+        config: Arc<ConnectionConfig>,
+        now: Instant,
+    ) {
+        let connection = Connection::new(config, address, now);
         self.alarms.set(Address::Connection(address), connection.poll_timeout());
-        self.connections.insert(address, connection);
+        self.connections.insert(address, listener, connection);
         if self.stage >= StopStage::Sources {
             self.stop_connection(address);
         }
@@ -177,6 +184,15 @@ impl Host {
     pub fn stop(&mut self) {
         if let Some(stage) = self.coordinator.as_mut().and_then(StopCoordinator::begin) {
             self.inbox.push_back(Envelope::Host(HostMessage::BeginStage(stage)));
+        }
+    }
+
+    /// Tells the connections of this core that `listener` accepted that other access rules hold. Later ones have them by the
+    /// `ConnectionConfig` that [`Host::accept`] is given.
+    pub fn change_access(&mut self, listener: ListenerIndex, rules: &Arc<AccessRules>) {
+        for address in self.connections.addresses(self.core, Some(listener)) {
+            let message = mqtt_connection::Message::AccessChanged(Arc::clone(rules));
+            self.inbox.push_back(Envelope::Connection(address, message));
         }
     }
 
@@ -224,7 +240,8 @@ impl Host {
         }
     }
 
-    /// Goes on after a step that panicked: the connection is closed and forgotten. Call [`Host::can_restart`] first.
+    /// Goes on after a step that panicked: the connection is closed and forgotten, and its session ends, for what it knew of it is
+    /// gone. Call [`Host::can_restart`] first.
     pub fn restart<S: Surroundings + ?Sized>(&mut self, surroundings: &mut S) {
         let Some(Address::Connection(connection)) = self.stepping.take() else { return };
         self.effects.connection = Effects::new(mqtt_connection::EFFECTS_COUNT_MAX);
@@ -233,7 +250,7 @@ impl Host {
         surroundings.request(ShellRequest::Socket(connection, SocketRequest::Close));
         surroundings.request(ShellRequest::Socket(connection, SocketRequest::Forget));
         let mut router = Router { here: self.core, topology: &self.topology, inbox: &mut self.inbox, surroundings };
-        router.send_to_partitions(|| broker_partition::Message::Detach { connection });
+        router.send_to_partitions(|| broker_partition::Message::Lost { connection });
     }
 
     /// The Sessions of this core.
@@ -420,80 +437,5 @@ impl Host {
         self.connections.remove(connection);
         self.alarms.set(Address::Connection(connection), None);
         self.stage_waits_for.remove(&Address::Connection(connection));
-    }
-
-    fn handle_host_message<S: Surroundings + ?Sized>(&mut self, message: HostMessage, surroundings: &mut S) {
-        match message {
-            HostMessage::BeginStage(stage) => {
-                if self.coordinator.is_some() {
-                    for core in (0..self.topology.cores_count).map(CoreIndex).filter(|core| *core != self.core) {
-                        surroundings.send(core, Envelope::Host(HostMessage::BeginStage(stage)));
-                    }
-                }
-                self.begin_stage(stage);
-            }
-            HostMessage::StageDone { core, stage } => {
-                let next = self.coordinator.as_mut().and_then(|coordinator| coordinator.done(core, stage));
-                if let Some(stage) = next {
-                    self.inbox.push_back(Envelope::Host(HostMessage::BeginStage(stage)));
-                }
-            }
-        }
-    }
-
-    fn begin_stage(&mut self, stage: StopStage) {
-        self.stage = stage;
-        self.stage_is_reported = false;
-        self.stage_waits_for.clear();
-        match stage {
-            StopStage::Sources => {
-                for source in self.sessions.keys().copied() {
-                    self.stage_waits_for.insert(Address::OpcUa(source));
-                    let message = opcua_subscription::Message::Stop { close_session: false };
-                    self.inbox.push_back(Envelope::OpcUa(source, message));
-                }
-                for address in self.connections.addresses(self.core) {
-                    self.stop_connection(address);
-                }
-            }
-            StopStage::Partitions => {
-                for partition in self.partitions.keys().copied() {
-                    self.stage_waits_for.insert(Address::Partition(partition));
-                    self.inbox.push_back(Envelope::Partition(partition, broker_partition::Message::Stop));
-                }
-            }
-            StopStage::Flows => {
-                for flow in self.flows.keys().copied() {
-                    self.stage_waits_for.insert(Address::Flow(flow));
-                    self.inbox.push_back(Envelope::Flow(flow, dataflow::Message::Stop));
-                }
-            }
-            StopStage::Batchers => {
-                for flow in self.batchers.keys().copied() {
-                    self.stage_waits_for.insert(Address::Batcher(flow));
-                    self.inbox.push_back(Envelope::Batcher(flow, egress_batcher::Message::Stop));
-                }
-            }
-            StopStage::Running | StopStage::Done => {}
-        }
-    }
-
-    fn stop_connection(&mut self, address: ConnectionAddress) {
-        self.stage_waits_for.insert(Address::Connection(address));
-        self.inbox.push_back(Envelope::Connection(address, mqtt_connection::Message::Stop));
-    }
-
-    /// Tells core 0 when this core has done its part of the stage.
-    fn report_stage<S: Surroundings + ?Sized>(&mut self, surroundings: &mut S) {
-        let is_stage = self.stage > StopStage::Running && self.stage < StopStage::Done;
-        let waits =
-            !self.stage_waits_for.is_empty() || (self.stage == StopStage::Sources && !self.connections.is_empty());
-        if !is_stage || self.stage_is_reported || waits {
-            return;
-        }
-        self.stage_is_reported = true;
-        let message = HostMessage::StageDone { core: self.core, stage: self.stage };
-        let mut router = Router { here: self.core, topology: &self.topology, inbox: &mut self.inbox, surroundings };
-        router.send_to_core(CoreIndex(0), Envelope::Host(message));
     }
 }

@@ -11,7 +11,7 @@
 //! | `surroundings.rs` | what a host needs of the world around it |
 //! | `routing.rs` | where an effect goes: next to us, another core, a shell |
 //! | `opcua.rs`, `connection.rs`, `partition.rs`, `flow.rs`, `batcher.rs` | one actor's effects, translated |
-//! | `host.rs` | the actors of one core, and their steps |
+//! | `host.rs`, `host/stages.rs` | the actors of one core, and their steps; the stages of its stop |
 //! | `connections.rs` | the MQTT connections of one core, by slot |
 //! | `alarms.rs` | whose timeout is next |
 //! | `stopping.rs` | the orderly end, stage by stage over all cores |
@@ -31,7 +31,7 @@ mod stopping;
 mod surroundings;
 mod topology;
 
-pub use address::{Address, FlowAddress};
+pub use address::{Address, FlowAddress, ListenerIndex};
 pub use connections::ConnectionCounts;
 pub use envelope::{Envelope, HostMessage};
 pub use host::{Host, HostParts, HostedPartition, Turn};

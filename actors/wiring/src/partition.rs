@@ -1,7 +1,9 @@
 //! The effects of a broker-partition, translated.
 
-use broker_partition::Effect;
-use contract::{ConnectionAddress, Effects, FlowIndex, LogResponse, PartitionIndex, PublishToken, Publisher};
+use broker_partition::{Effect, Message as ToPartition};
+use contract::{
+    Acknowledge, ConnectionAddress, Effects, FlowIndex, LogResponse, PartitionIndex, PublishToken, Publisher,
+};
 use mqtt_connection::Message as ToConnection;
 use opcua_subscription::Message as ToOpcUa;
 
@@ -27,8 +29,8 @@ pub(crate) fn route<S: Surroundings + ?Sized>(
                     let envelope = Envelope::OpcUa(source, ToOpcUa::Delivered { token });
                     router.send(Address::OpcUa(source), envelope);
                 }
-                // Connections ask for acceptance only.
-                Publisher::Connection(_) => {}
+                // Connections ask for acceptance only, and a Will for nothing.
+                Publisher::Connection(_) | Publisher::Will(_) => {}
             },
             Effect::Refused { publisher, token, refusal } => match publisher {
                 Publisher::Connection(connection) => {
@@ -37,9 +39,13 @@ pub(crate) fn route<S: Surroundings + ?Sized>(
                 Publisher::OpcUa(source) => {
                     unreachable!("publications of Session {source} wait and are not refused ({refusal})")
                 }
+                Publisher::Will(session) => unreachable!("the Will of {session} is dropped, not refused ({refusal})"),
             },
-            Effect::Attached { connection, session_present } => {
-                to_connection(connection, ToConnection::Attached { session_present }, router);
+            Effect::Attached { connection, session, state } => {
+                to_connection(connection, ToConnection::Attached { session, state }, router);
+            }
+            Effect::AttachRefused { connection, refusal } => {
+                to_connection(connection, ToConnection::AttachRefused { refusal }, router);
             }
             Effect::TakenOver { connection } => to_connection(connection, ToConnection::TakenOver, router),
             Effect::Subscribed { connection, token, results } => {
@@ -47,6 +53,19 @@ pub(crate) fn route<S: Surroundings + ?Sized>(
             }
             Effect::Unsubscribed { connection, token, existed } => {
                 to_connection(connection, ToConnection::Unsubscribed { partition, token, existed }, router);
+            }
+            Effect::Suspended { connection } => {
+                to_connection(connection, ToConnection::Suspended { partition }, router);
+            }
+            Effect::EndSession { session } => router.send_to_partitions(|| ToPartition::EndSession { session }),
+            Effect::PublishWill { session, partition: owner, publication } => {
+                let message = ToPartition::Publish {
+                    publisher: Publisher::Will(session),
+                    token: PublishToken(0),
+                    publications: vec![publication],
+                    acknowledge: Acknowledge::Accepted,
+                };
+                router.send(Address::Partition(owner), Envelope::Partition(owner, message));
             }
             Effect::Deliver { connection, deliveries } => {
                 to_connection(connection, ToConnection::Deliver { partition, deliveries }, router);
@@ -69,6 +88,7 @@ fn accepted<S: Surroundings + ?Sized>(publisher: Publisher, token: PublishToken,
             router.send(Address::OpcUa(source), Envelope::OpcUa(source, ToOpcUa::Accepted { token }));
         }
         Publisher::Connection(connection) => to_connection(connection, ToConnection::Accepted { token }, router),
+        Publisher::Will(_) => {}
     }
 }
 

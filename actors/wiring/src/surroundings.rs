@@ -1,9 +1,11 @@
 //! What a host needs of the world around it.
 
+use access::Credentials;
 use bytes::Bytes;
 use contract::{
     ConnectionAddress, CoreIndex, FlowIndex, LogRequest, LogResponse, Observation, Publication, SourceIndex,
 };
+use mqtt_connection::AuthenticationStep;
 
 use crate::{Address, Envelope};
 
@@ -69,6 +71,9 @@ pub enum ShellRequest {
     OpcUa(SourceIndex, opcua_subscription::Effect),
     /// To the socket of a connection.
     Socket(ConnectionAddress, SocketRequest),
+    /// To who knows the clients of the connection's listener, with what the transport knows of the peer. The answer is
+    /// `mqtt_connection::Message::Authenticated` or `AuthenticationContinues` for that connection; one that is gone hears nothing.
+    Authenticate(ConnectionAddress, AuthenticationStep, Box<Credentials>),
     /// To the lane of a flow's destination.
     Lane(FlowIndex, LaneRequest),
     /// To log and notices.

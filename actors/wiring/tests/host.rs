@@ -1,4 +1,4 @@
-//! Hosts as the binary runs them: a publication there and back, the stop over two cores, a panic.
+//! Hosts as the binary runs them: a publication there and back, sessions between cores, the stop over two cores, a panic.
 
 #![expect(clippy::unwrap_used, reason = "a world that cannot be made fails its test")]
 
@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::{AccessRules, Principal};
 use broker_partition::{
     BrokerPartition, FlowSource, MemoryLog, Message as ToPartition, PartitionConfig, PartitionLimits, QueueWhenFull,
 };
@@ -17,17 +18,23 @@ use contract::{
 };
 use dataflow::{Dataflow, KeyChoice, Program};
 use egress_batcher::{EgressBatcher, Message as ToBatcher, Outcome};
-use mqtt_connection::{Connection, ConnectionConfig, Message as ToConnection};
+use mqtt_connection::{Authentication, ConnectionConfig, Message as ToConnection};
 use opcua_subscription::{DataPoint, DataSet, DisconnectReason, Message as ToOpcUa, Session, SessionConfig};
 use wiring::{
-    Address, Envelope, FlowAddress, Host, HostMessage, HostParts, HostedPartition, LaneRequest, PartitionLog,
-    ShellRequest, SocketRequest, StopStage, Surroundings, Topology,
+    Address, Envelope, FlowAddress, Host, HostMessage, HostParts, HostedPartition, LaneRequest, ListenerIndex,
+    PartitionLog, ShellRequest, SocketRequest, StopStage, Surroundings, Topology,
 };
 
 const SOURCE: SourceIndex = SourceIndex(0);
 const PARTITION: PartitionIndex = PartitionIndex(0);
 const FLOW: FlowIndex = FlowIndex(0);
 const CONNECT: &[u8] = &[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0, 0, 1, b'c'];
+/// Clean Start 0, Session Expiry Interval 60 s.
+const CONNECT_KEPT: &[u8] = b"\x10\x13\x00\x04MQTT\x05\x00\x00\x00\x05\x11\x00\x00\x00\x3c\x00\x01k";
+/// SUBSCRIBE to `#` at QoS 1.
+const SUBSCRIBE: &[u8] = b"\x82\x07\x00\x01\x00\x00\x01#\x01";
+/// 3.1.1, Clean Session, a Will with the topic `w`.
+const CONNECT_WITH_WILL: &[u8] = b"\x10\x13\x00\x04MQTT\x04\x06\x00\x00\x00\x01v\x00\x01w\x00\x01!";
 
 #[test]
 fn a_publication_of_a_session_goes_to_the_batcher_and_its_answers_come_back() {
@@ -61,7 +68,7 @@ fn a_stop_goes_from_stage_to_stage_over_all_cores_and_loses_nothing() {
     world.run();
     world.open_lane();
     let connection = ConnectionAddress { core: cores[1], slot: 0, generation: 0 };
-    world.hosts[1].accept(connection, world.now);
+    world.accept(connection);
     world.publish();
     world.hosts[0].stop();
     world.hosts[0].stop();
@@ -80,7 +87,7 @@ fn a_stop_goes_from_stage_to_stage_over_all_cores_and_loses_nothing() {
     assert_eq!(done[..4], [StopStage::Sources, StopStage::Sources, StopStage::Partitions, StopStage::Partitions]);
     // Whoever comes late is closed at once.
     let late = ConnectionAddress { slot: 1, ..connection };
-    world.hosts[1].accept(late, world.now);
+    world.accept(late);
     world.run();
     assert!(world.requests.contains(&ShellRequest::Socket(late, SocketRequest::Close)));
 }
@@ -90,7 +97,7 @@ fn a_connection_that_panics_is_forgotten_and_the_others_go_on() {
     let mut world = World::new(Topology::on_one_core(1, 1, 1));
     let [first, second] = [0, 1].map(|slot| ConnectionAddress { core: CoreIndex(0), slot, generation: 0 });
     for connection in [first, second] {
-        world.hosts[0].accept(connection, world.now);
+        world.accept(connection);
     }
     world.deliver(Envelope::Connection(first, ToConnection::Received(Bytes::from_static(CONNECT))));
     world.panics = Some(Address::Connection(first));
@@ -106,7 +113,7 @@ fn a_connection_that_panics_is_forgotten_and_the_others_go_on() {
     for request in [SocketRequest::Close, SocketRequest::Forget] {
         assert!(world.requests.contains(&ShellRequest::Socket(first, request)));
     }
-    assert!(world.passed.contains(&Envelope::Partition(PARTITION, ToPartition::Detach { connection: first })));
+    assert!(world.passed.contains(&Envelope::Partition(PARTITION, ToPartition::Lost { connection: first })));
     let counts = world.hosts[0].connection_counts();
     assert_eq!((counts.live, counts.panicked), (1, 1));
 
@@ -114,6 +121,86 @@ fn a_connection_that_panics_is_forgotten_and_the_others_go_on() {
     world.deliver(Envelope::Connection(second, ToConnection::Received(Bytes::from_static(CONNECT))));
     let is_answer = |request: &ShellRequest| matches!(request, ShellRequest::Socket(to, SocketRequest::Write(bytes)) if *to == second && bytes[0] == 0x20);
     assert!(world.requests.iter().any(is_answer), "CONNACK");
+}
+
+#[test]
+fn a_session_goes_from_a_connection_of_one_core_to_one_of_another() {
+    let cores = [CoreIndex(0), CoreIndex(1)];
+    let mut world = World::new(Topology {
+        cores_count: 2,
+        sources: vec![cores[0]],
+        partitions: vec![cores[1]],
+        flows: vec![vec![cores[1]]],
+        batchers: vec![cores[0]],
+    });
+    world.run();
+    let [first, second] = cores.map(|core| ConnectionAddress { core, slot: 0, generation: 0 });
+    world.connect(first, CONNECT_KEPT);
+    assert_eq!(world.written(first)[..3], [0x20, world.written(first)[1], 0], "no session yet");
+    world.deliver(Envelope::Connection(first, ToConnection::Received(Bytes::from_static(SUBSCRIBE))));
+    world.connect(second, CONNECT_KEPT);
+    assert!(world.passed.contains(&Envelope::Connection(first, ToConnection::TakenOver)));
+    assert_eq!(world.written(second)[2], 1, "Session Present");
+    assert!(!world.has_gone(first), "its socket is not closed");
+    world.publish();
+    let delivered = |envelope: &Envelope| matches!(envelope, Envelope::Connection(to, ToConnection::Deliver { .. }) if *to == second);
+    assert!(world.passed.iter().any(delivered), "deliveries follow the session");
+    world.deliver(Envelope::Connection(first, ToConnection::SocketClosed));
+    assert!(world.has_gone(first));
+    // A stop leaves the session parked, and ends all the same.
+    world.hosts[0].stop();
+    world.run();
+    world.deliver(Envelope::Connection(second, ToConnection::SocketClosed));
+    world.open_lane();
+    world.pass_time(Duration::from_secs(1));
+    let send = world.take_send().unwrap();
+    world.settle(&send);
+    assert_eq!(world.stages(), [StopStage::Done; 2]);
+}
+
+#[test]
+fn a_will_goes_from_its_home_to_the_owner_of_its_topic() {
+    let mut world = World::new(Topology::on_one_core(1, 1, 1));
+    let connection = ConnectionAddress { core: CoreIndex(0), slot: 0, generation: 0 };
+    world.connect(connection, CONNECT_WITH_WILL);
+    world.deliver(Envelope::Connection(connection, ToConnection::SocketClosed));
+    let is_will = |envelope: &Envelope| {
+        matches!(envelope, Envelope::Partition(PARTITION, ToPartition::Publish { publisher: Publisher::Will(_), publications, .. })
+            if publications[0].topic_name() == b"w")
+    };
+    assert_eq!(world.passed.iter().filter(|envelope| is_will(envelope)).count(), 1);
+    assert!(world.has_gone(connection));
+}
+
+#[test]
+fn who_a_client_is_is_asked_of_the_shell() {
+    let mut world = World::new(Topology::on_one_core(1, 1, 1));
+    let connection = ConnectionAddress { core: CoreIndex(0), slot: 0, generation: 0 };
+    let config = ConnectionConfig { authentication: Authentication::Required, ..ConnectionConfig::default() };
+    world.accept_at(connection, ListenerIndex(0), config);
+    world.deliver(Envelope::Connection(connection, ToConnection::Received(Bytes::from_static(CONNECT))));
+    let asked = |request: &ShellRequest| matches!(request, ShellRequest::Authenticate(of, _, credentials) if *of == connection && &*credentials.client_identifier == "c");
+    assert!(world.requests.iter().any(asked));
+    assert!(world.written(connection).is_empty());
+    let result = Ok(Arc::new(Principal::anonymous("c")));
+    world.deliver(Envelope::Connection(connection, ToConnection::Authenticated { result, data: Bytes::new() }));
+    assert_eq!(world.written(connection), [0x20, 2, 0, 0]);
+}
+
+#[test]
+fn changed_access_rules_reach_the_connections_of_their_listener() {
+    let mut world = World::new(Topology::on_one_core(1, 1, 1));
+    let [first, second] = [0, 1].map(|slot| ConnectionAddress { core: CoreIndex(0), slot, generation: 0 });
+    for (connection, listener) in [(first, 0), (second, 1)] {
+        world.accept_at(connection, ListenerIndex(listener), ConnectionConfig::default());
+        let connect: &[u8] = if listener == 0 { CONNECT } else { CONNECT_WITH_WILL };
+        world.deliver(Envelope::Connection(connection, ToConnection::Received(Bytes::from_static(connect))));
+    }
+    let nothing_is_allowed = Arc::new(AccessRules::compile(&[]).unwrap());
+    world.hosts[0].change_access(ListenerIndex(1), &nothing_is_allowed);
+    world.run();
+    assert!(world.requests.contains(&ShellRequest::Socket(second, SocketRequest::Close)));
+    assert!(!world.requests.contains(&ShellRequest::Socket(first, SocketRequest::Close)));
 }
 
 #[test]
@@ -209,6 +296,36 @@ impl World {
         }
     }
 
+    fn connect(&mut self, address: ConnectionAddress, connect: &'static [u8]) {
+        self.accept(address);
+        self.deliver(Envelope::Connection(address, ToConnection::Received(Bytes::from_static(connect))));
+    }
+
+    /// All that a connection wrote.
+    fn written(&self, address: ConnectionAddress) -> Vec<u8> {
+        let bytes = self.requests.iter().filter_map(|request| match request {
+            ShellRequest::Socket(to, SocketRequest::Write(bytes)) if *to == address => Some(bytes.to_vec()),
+            ShellRequest::Socket(..)
+            | ShellRequest::Lane(..)
+            | ShellRequest::OpcUa(..)
+            | ShellRequest::Authenticate(..)
+            | ShellRequest::Report(..) => None,
+        });
+        bytes.flatten().collect()
+    }
+
+    fn has_gone(&self, address: ConnectionAddress) -> bool {
+        self.requests.contains(&ShellRequest::Socket(address, SocketRequest::Forget))
+    }
+
+    fn accept(&mut self, address: ConnectionAddress) {
+        self.accept_at(address, ListenerIndex(0), ConnectionConfig::default());
+    }
+
+    fn accept_at(&mut self, address: ConnectionAddress, listener: ListenerIndex, config: ConnectionConfig) {
+        self.hosts[usize::from(address.core.0)].accept(address, listener, Arc::new(config), self.now);
+    }
+
     fn deliver(&mut self, envelope: Envelope) {
         let core = self.topology.core_of(envelope.address().unwrap());
         self.hosts[usize::from(core.0)].deliver(envelope);
@@ -253,9 +370,11 @@ impl World {
             .position(|request| matches!(request, ShellRequest::Lane(FLOW, LaneRequest::Send(_))))?;
         match self.requests.remove(place) {
             ShellRequest::Lane(_, LaneRequest::Send(send)) => Some(send),
-            ShellRequest::Lane(..) | ShellRequest::OpcUa(..) | ShellRequest::Socket(..) | ShellRequest::Report(..) => {
-                None
-            }
+            ShellRequest::Lane(..)
+            | ShellRequest::OpcUa(..)
+            | ShellRequest::Socket(..)
+            | ShellRequest::Authenticate(..)
+            | ShellRequest::Report(..) => None,
         }
     }
 
@@ -296,7 +415,6 @@ fn publication() -> Publication {
 /// What lives on `core`, by the topology of the test.
 fn parts(core: CoreIndex, topology: &Arc<Topology>) -> HostParts {
     let here = |owner: &CoreIndex| *owner == core;
-    let config = Arc::new(ConnectionConfig::default());
     HostParts {
         core,
         topology: Arc::clone(topology),
@@ -318,7 +436,6 @@ fn parts(core: CoreIndex, topology: &Arc<Topology>) -> HostParts {
             .filter(|owner| here(owner))
             .map(|_| (FLOW, EgressBatcher::new(egress_batcher::Limits::default(), 7)))
             .collect(),
-        make_connection: Box::new(move |address, now| Connection::new(Arc::clone(&config), address, now)),
     }
 }
 
@@ -344,6 +461,7 @@ fn log() -> MemoryLog {
 fn partition() -> BrokerPartition {
     BrokerPartition::new(PartitionConfig {
         partition: PARTITION,
+        partitions_count: 1,
         epoch: Epoch(1),
         flows: vec![FlowSource { flow: FLOW, topic_filters: vec!["#".into()] }],
         limits: PartitionLimits {
@@ -357,6 +475,7 @@ fn partition() -> BrokerPartition {
             retained_bytes_max: 1 << 16,
             subscriptions_per_client_max: 10,
             subscriptions_count_max: 10,
+            shared_subscriptions_count_max: 10,
             sessions_count_max: 10,
         },
     })

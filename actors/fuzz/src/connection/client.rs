@@ -25,10 +25,12 @@ pub(super) fn packets(choices: &mut Choices<'_>, version: ProtocolVersion) -> Ve
         1..=5 => publishes(choices, version),
         6 | 7 => subscribe(choices, version, 0x82),
         8 => subscribe(choices, version, 0xa2),
-        9 => packet(choices.pick(&[0x40, 0x50, 0x62, 0x70]), &[0, choices.byte()]),
+        9 => acknowledgement(choices, version),
         10 => packet(0xc0, &[]).repeat(1 + choices.below(256)),
-        11 => packet(0xe0, choices.pick(&[&[][..], &[0x04], &[0], &[0, 5, 0x11, 0, 0, 0, 1]])),
-        12 => packet(0xf0, &[0x18, 0]),
+        11 => {
+            packet(0xe0, choices.pick(&[&[][..], &[0x04], &[0], &[0, 5, 0x11, 0, 0, 0, 1], &[0, 5, 0x11, 0, 0, 0, 0]]))
+        }
+        12 => auth(choices),
         13 => packet(choices.byte(), choices.counted()),
         14 => publishes(choices, version).repeat(1 + choices.below(8)),
         _ => [subscribe(choices, version, 0x82), packet(0xc0, &[])].concat(),
@@ -52,6 +54,11 @@ pub(super) fn connect(choices: &mut Choices<'_>) -> Vec<u8> {
         &[0x11, 0, 0, 0, 9],
         &[0x27, 0, 0, 0, 2],
         &[0x15, 0, 1, b'm'],
+        &[0x11, 0, 0, 0, 9, 0x15, 0, 1, b'm', 0x16, 0, 1, b'd'],
+        &[0x11, 0, 0, 0, 9, 0x21, 0, 2, 0x22, 0, 3],
+        &[0x11, 0xff, 0xff, 0xff, 0xff, 0x17, 0],
+        &[0x11, 0, 0, 0, 9, 0x27, 0, 0, 1, 0],
+        &[0x22, 0, 9, 0x19, 1],
     ]);
     let mut body = [&string(b"MQTT")[..], &[version, flags], &keep_alive_s.to_be_bytes()].concat();
     let put_properties = |body: &mut Vec<u8>, properties: &[u8]| {
@@ -72,7 +79,7 @@ pub(super) fn connect(choices: &mut Choices<'_>) -> Vec<u8> {
 
 /// Some PUBLISH packets, over topics and identifiers that ascend.
 fn publishes(choices: &mut Choices<'_>, version: ProtocolVersion) -> Vec<u8> {
-    let first_byte = 0x30 | choices.pick(&[0x02, 0x00, 0x01, 0x03, 0x0a, 0x04]);
+    let first_byte = 0x30 | choices.pick(&[0x02, 0x04, 0x00, 0x01, 0x03, 0x0a, 0x0c, 0x05, 0x06]);
     let topic = choices.pick(&TOPICS);
     let properties = choices.pick(&PROPERTIES);
     let first_identifier = choices.byte();
@@ -104,10 +111,30 @@ fn subscribe(choices: &mut Choices<'_>, version: ProtocolVersion, first_byte: u8
     for _ in 0..choices.below(5) {
         body.extend(string(choices.pick(&FILTERS).as_bytes()));
         if first_byte == 0x82 {
-            body.push(choices.pick(&[1, 0, 2, 0x2d, 0x03]));
+            body.push(choices.pick(&[1, 0, 2, 0x2d, 0x2e, 0x03]));
         }
     }
     packet(first_byte, &body)
+}
+
+/// PUBACK, PUBREC, PUBREL or PUBCOMP of any identifier, with a Reason Code or without.
+fn acknowledgement(choices: &mut Choices<'_>, version: ProtocolVersion) -> Vec<u8> {
+    let first_byte = choices.pick(&[0x40, 0x50, 0x62, 0x70]);
+    let mut body = vec![0, choices.byte()];
+    if version == ProtocolVersion::V5 {
+        body.extend(choices.pick(&[&[][..], &[0x00], &[0x80], &[0x92], &[0x97, 0], &[0x10]]));
+    }
+    packet(first_byte, &body)
+}
+
+/// AUTH, with the method of CONNECT for the most part.
+fn auth(choices: &mut Choices<'_>) -> Vec<u8> {
+    let reason_code = choices.pick(&[0x18, 0x19, 0x00]);
+    let properties: &[u8] =
+        choices.pick(&[&[0x15, 0, 1, b'm', 0x16, 0, 1, b'x'], &[0x15, 0, 1, b'm'], &[0x15, 0, 1, b'n'], &[]]);
+    let mut body = vec![reason_code, u8::try_from(properties.len()).expect("short")];
+    body.extend(properties);
+    packet(0xf0, &body)
 }
 
 /// One packet with its fixed header.

@@ -1,20 +1,21 @@
-//! What surrounds a connection: its socket's shell and its partitions, as their contracts have them, and every bound.
+//! What surrounds a connection: its socket's shell, its home and its partitions, as their contracts have them, and every bound.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::{AccessRules, Principal};
 use bytes::Bytes;
 use contract::{
-    Actor, ConnectionAddress, CoreIndex, Credit, Delivery, DeliveryNumber, Effects, Instant, MESSAGE_EXPIRY_NEVER,
-    PartitionIndex, Publication, PublicationArena, PublicationDraft, PublishToken, QoS, RECORD_PREFIX_BYTES, Refusal,
-    SubscribeResult, SubscribeToken, UtcTime, partition_of,
+    Actor, AttachRequest, ConnectionAddress, CoreIndex, Effects, Instant, PartitionIndex, Publication, PublishToken,
+    RECORD_PREFIX_BYTES, Refusal, SessionId, SessionState, SubscribeResult, SubscribeToken, partition_of,
 };
-use mqtt::ProtocolVersion;
-use mqtt_connection::{Connection, ConnectionConfig, EFFECTS_COUNT_MAX, Effect, Message};
+use mqtt::{ProtocolVersion, ReasonCode};
+use mqtt_connection::{Authentication, Connection, ConnectionConfig, EFFECTS_COUNT_MAX, Effect, Message};
 
 use super::client;
 use super::mirror::Mirror;
+use super::partitions::Partitions;
 use crate::choices::Choices;
 
 /// Steps that may be due at once after one message.
@@ -23,6 +24,14 @@ const STEPS_AT_ONCE_MAX: usize = 10_000;
 const UNREAD_BYTES_MAX: usize = 128 << 10;
 /// SUBSCRIBEs and UNSUBSCRIBEs that one connection has pending, and as many that take back.
 const ANSWERS_PENDING_MAX: usize = 32;
+
+/// What an earlier connection left.
+#[derive(Debug)]
+pub(super) struct Left {
+    state: Box<SessionState>,
+    partitions: Partitions,
+    now: Instant,
+}
 
 /// A connection and what it talks to.
 #[derive(Debug)]
@@ -36,19 +45,37 @@ pub(super) struct World {
     is_socket_closed: bool,
     unwritten_bytes: usize,
     received_bytes: usize,
+    is_authentication_asked: bool,
     attach: Attach,
-    publishes: BTreeMap<PublishToken, (usize, usize)>,
+    left: Option<Left>,
+    /// Whether the session that was given had left something: Session Present.
+    is_resumed: Option<bool>,
+    publishes: BTreeMap<PublishToken, Batch>,
     subscribes: Vec<Asked>,
-    partitions: Vec<Partition>,
+    partitions: Partitions,
+    /// Partitions that owe `Suspended`.
+    suspending: Vec<PartitionIndex>,
+    parked: Option<Box<SessionState>>,
     counts: Counts,
 }
 
-/// What the home partition was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far the session is.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Attach {
     NotAsked,
-    Asked,
-    Answered,
+    Asked(Box<AttachRequest>),
+    Refused,
+    Held(SessionId),
+    Suspending(SessionId),
+    Released,
+}
+
+/// Publications that no partition has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Batch {
+    partition: PartitionIndex,
+    count: usize,
+    bytes: usize,
 }
 
 /// A SUBSCRIBE or UNSUBSCRIBE that some partitions have not answered.
@@ -60,30 +87,21 @@ struct Asked {
     is_subscribe: bool,
 }
 
-/// What one partition has sent, and may send.
-#[derive(Clone, Debug, Default)]
-struct Partition {
-    credit: Credit,
-    next_number: u64,
-    unsettled: BTreeSet<u64>,
-}
-
 /// Effects that come once.
 #[derive(Debug, Default)]
 struct Counts {
     closes: u32,
-    detaches: u32,
     ends: u32,
     gone: u32,
 }
 
 impl World {
-    pub(super) fn new(config: ConnectionConfig) -> Self {
-        let config = Arc::new(config);
+    /// A socket was accepted; `left` is what the client's session left before.
+    pub(super) fn new(config: &Arc<ConnectionConfig>, left: Option<Left>) -> Self {
         let address = ConnectionAddress { core: CoreIndex(1), slot: 2, generation: 3 };
-        let now = Instant::from_millis(1_000);
+        let now = left.as_ref().map_or(Instant::from_millis(1_000), |left| left.now);
         Self {
-            connection: Connection::new(Arc::clone(&config), address, now),
+            connection: Connection::new(Arc::clone(config), address, now),
             now,
             effects: Effects::new(EFFECTS_COUNT_MAX),
             mirror: Mirror::new(config.packet_bytes_max, config.deliveries_count_max),
@@ -91,12 +109,17 @@ impl World {
             is_socket_closed: false,
             unwritten_bytes: 0,
             received_bytes: 0,
+            is_authentication_asked: false,
             attach: Attach::NotAsked,
+            left,
+            is_resumed: None,
             publishes: BTreeMap::new(),
             subscribes: Vec::new(),
-            partitions: vec![Partition::default(); usize::from(config.partitions_count)],
+            partitions: Partitions::new(config.partitions_count),
+            suspending: Vec::new(),
+            parked: None,
             counts: Counts::default(),
-            config,
+            config: Arc::clone(config),
         }
     }
 
@@ -121,11 +144,49 @@ impl World {
         }
     }
 
-    pub(super) fn attached(&mut self, session_present: bool) {
-        if self.attach == Attach::Asked {
-            self.attach = Attach::Answered;
-            self.message(Message::Attached { session_present });
+    /// Who knows the clients answers.
+    pub(super) fn authenticated(&mut self, choices: &mut Choices<'_>) {
+        if !std::mem::take(&mut self.is_authentication_asked) {
+            return;
         }
+        let has_method = self.mirror.connect.as_ref().is_some_and(|connect| connect.authentication_method.is_some());
+        let data = Bytes::copy_from_slice(choices.pick(&[&b""[..], b"data"]));
+        self.message(match choices.byte() % 8 {
+            0 => Message::Authenticated { result: Err(ReasonCode::NOT_AUTHORIZED), data: Bytes::new() },
+            1..=3 if has_method => Message::AuthenticationContinues { data },
+            _ => Message::Authenticated { result: Ok(Arc::new(Principal::anonymous("c"))), data },
+        });
+    }
+
+    /// The home answers: for the most part it gives the session.
+    pub(super) fn attached(&mut self, choices: &mut Choices<'_>) {
+        let Attach::Asked(request) = &self.attach else { return };
+        let session = SessionId { home: self.home_of(request), number: 7 };
+        match choices.byte() % 8 {
+            6 => {
+                self.attach = Attach::Refused;
+                self.message(Message::AttachRefused { refusal: Refusal::QuotaExceeded });
+            }
+            7 => {
+                self.attach = Attach::Refused;
+                self.message(Message::TakenOver);
+            }
+            _ => {
+                let left = self.left.take().filter(|_| !request.clean_start);
+                self.attach = Attach::Held(session);
+                self.is_resumed = Some(left.is_some());
+                let state = left.map(|Left { state, partitions, .. }| {
+                    self.partitions = partitions;
+                    self.mirror.resume(&state);
+                    state
+                });
+                self.message(Message::Attached { session, state });
+            }
+        }
+    }
+
+    fn home_of(&self, request: &AttachRequest) -> PartitionIndex {
+        partition_of(request.client_identifier.as_bytes(), self.config.partitions_count)
     }
 
     /// One batch, the first or a later one, is accepted or refused.
@@ -166,34 +227,21 @@ impl World {
         }
     }
 
-    /// A partition delivers, as far as its credit goes.
-    pub(super) fn deliver(
-        &mut self,
-        choices: &mut Choices<'_>,
-        qos: QoS,
-        count: usize,
-        payload_bytes: usize,
-        message_expiry_s: Option<u32>,
-    ) {
-        let index = choices.below(self.partitions.len());
-        let publication = publication(self.now, payload_bytes, message_expiry_s);
-        let partition = &mut self.partitions[index];
-        let mut deliveries = Vec::new();
-        while deliveries.len() < count && partition.credit.allows_one() {
-            partition.credit.spend(publication.size_bytes() as u64);
-            partition.unsettled.insert(partition.next_number);
-            deliveries.push(Delivery {
-                number: DeliveryNumber(partition.next_number),
-                offset: None,
-                publication: publication.clone(),
-                qos,
-                retain: count % 2 == 1,
-                subscription_identifiers: if count > 30 { Box::from([7, 268_435_455]) } else { Box::default() },
-            });
-            partition.next_number += 1;
+    /// One partition suspends: it answers nothing and delivers nothing from then on.
+    pub(super) fn suspended(&mut self, choices: &mut Choices<'_>) {
+        if self.suspending.is_empty() {
+            return;
         }
+        let partition = self.suspending.swap_remove(choices.below(self.suspending.len()));
+        self.publishes.retain(|_, batch| batch.partition != partition);
+        self.partitions.suspend(partition);
+        self.message(Message::Suspended { partition });
+    }
+
+    /// A partition delivers, as far as its credit goes.
+    pub(super) fn deliver(&mut self, choices: &mut Choices<'_>) {
+        let (partition, deliveries) = self.partitions.deliver(choices, self.now);
         if !deliveries.is_empty() {
-            let partition = PartitionIndex(u16::try_from(index).expect("few"));
             self.message(Message::Deliver { partition, deliveries });
         }
     }
@@ -207,12 +255,17 @@ impl World {
         }
     }
 
-    /// The client acknowledges one delivery, or as many as are in flight.
+    /// The client goes on with one delivery, or with each that is in flight, or releases one of its publications.
     pub(super) fn acknowledge(&mut self, choices: &mut Choices<'_>) {
-        let (index, is_all) = (usize::from(choices.byte()), choices.flag());
-        for _ in 0..if is_all { self.mirror.in_flight_count() } else { 1 } {
-            let Some(identifier) = self.mirror.in_flight(index) else { break };
-            self.receive(&client::packet(0x40, &identifier.to_be_bytes()), false);
+        let (index, kind) = (usize::from(choices.byte()), choices.byte() % 4);
+        if kind == 3 {
+            let Some(packet_identifier) = self.mirror.releasable(index) else { return };
+            self.receive(&client::packet(0x62, &packet_identifier.to_be_bytes()), false);
+            return;
+        }
+        for _ in 0..if kind == 2 { self.mirror.in_flight_count() } else { 1 } {
+            let Some((first_byte, packet_identifier)) = self.mirror.next_answer(index) else { break };
+            self.receive(&client::packet(first_byte, &packet_identifier.to_be_bytes()), false);
         }
     }
 
@@ -236,9 +289,15 @@ impl World {
     }
 
     pub(super) fn take_over(&mut self) {
-        if self.attach == Attach::Answered {
+        if matches!(self.attach, Attach::Held(_) | Attach::Suspending(_) | Attach::Released) {
             self.message(Message::TakenOver);
         }
+    }
+
+    /// Other access rules hold: everything is allowed, or nothing.
+    pub(super) fn access_changed(&mut self, is_denied: bool) {
+        let nothing = AccessRules::compile(&[]).expect("no rule is wrong");
+        self.message(Message::AccessChanged(Arc::new(if is_denied { nothing } else { AccessRules::allow_all() })));
     }
 
     pub(super) fn stop(&mut self) {
@@ -253,33 +312,42 @@ impl World {
         }
     }
 
-    /// The socket closes, and all that is owed is answered: it ends, once, and says nothing afterwards.
-    pub(super) fn end(mut self) {
+    /// The socket closes, and all that is owed is answered: it ends, once, and says nothing afterwards. What its session left.
+    pub(super) fn end(mut self) -> Option<Left> {
         let was_closed_by_it = self.counts.closes > 0;
         self.close();
+        let nothing = &mut Choices::new(&[]);
         for _ in 0..STEPS_AT_ONCE_MAX {
             if self.is_gone() {
                 break;
             }
-            self.attached(false);
+            if std::mem::take(&mut self.is_authentication_asked) {
+                let result = Ok(Arc::new(Principal::anonymous("c")));
+                self.message(Message::Authenticated { result, data: Bytes::new() });
+            }
+            self.attached(nothing);
             while let Some((token, _)) = self.publishes.pop_first() {
                 self.message(Message::Accepted { token });
             }
             while !self.subscribes.is_empty() {
                 self.answer_request(0, u16::MAX, true);
             }
+            self.suspended(nothing);
             if let Some(due) = self.connection.poll_timeout() {
                 self.advance(due - self.now);
             }
         }
-        let Counts { closes, detaches, ends, gone } = self.counts;
+        let Counts { closes, ends, gone } = self.counts;
         assert_eq!((ends, gone), (1, 1), "it ends");
-        assert_eq!(detaches, u32::from(self.attach != Attach::NotAsked), "whoever attached detaches");
+        assert!(
+            matches!(self.attach, Attach::NotAsked | Attach::Refused | Attach::Released),
+            "the session is given back: {:?}",
+            self.attach
+        );
         assert!(closes <= 1);
         assert!(self.mirror.is_between_packets() || !was_closed_by_it, "what it wrote before its end is whole");
         assert_eq!(self.connection.buffered_bytes(), 0, "it holds nothing");
         assert_eq!(self.connection.poll_timeout(), None, "nothing is due");
-        self.attached(true);
         for token in std::mem::take(&mut self.publishes).into_keys() {
             self.message(Message::Accepted { token });
         }
@@ -287,6 +355,8 @@ impl World {
             self.answer_request(0, u16::MAX, false);
         }
         self.stop();
+        let Self { left, parked, partitions, now, .. } = self;
+        left.or_else(|| parked.map(|state| Left { state, partitions, now }))
     }
 
     fn message(&mut self, message: Message) {
@@ -323,34 +393,90 @@ impl World {
             Effect::Write(bytes) => {
                 assert!(!bytes.is_empty());
                 self.unwritten_bytes += bytes.len();
-                self.mirror.write(&bytes);
+                if let Some(session_present) = self.mirror.write(&bytes) {
+                    assert_eq!(Some(session_present), self.is_resumed, "Session Present (MQTT-3.2.2-2)");
+                }
             }
             Effect::PauseReading => assert!(!std::mem::replace(&mut self.is_paused, true), "paused twice"),
             Effect::ResumeReading => assert!(std::mem::replace(&mut self.is_paused, false), "resumed twice"),
             Effect::Close => self.counts.closes += 1,
-            Effect::Attach { partition, client_identifier } => {
+            Effect::Authenticate { .. } => {
+                assert_eq!(self.config.authentication, Authentication::Required);
+                assert!(!std::mem::replace(&mut self.is_authentication_asked, true), "one at a time");
+            }
+            Effect::Attach { partition, request } => {
                 assert_eq!(self.attach, Attach::NotAsked);
-                assert_eq!(partition, partition_of(client_identifier.as_bytes(), self.config.partitions_count));
-                self.attach = Attach::Asked;
+                assert_eq!(partition, self.home_of(&request));
+                self.attach = Attach::Asked(request);
             }
             Effect::Publish { partition, token, publications } => self.take_batch(partition, token, &publications),
-            Effect::Subscribe { token, subscriptions } => self.ask(token, subscriptions.len(), true),
-            Effect::Unsubscribe { token, topic_filters } => self.ask(token, topic_filters.len(), false),
-            Effect::Credit { partition, credit: more } => {
-                let credit = &mut self.partitions[usize::from(partition.0)].credit;
-                credit.count += more.count;
-                credit.bytes += more.bytes;
-            }
-            Effect::DeliveriesSettled { partition, numbers, outcome: _ } => {
-                let unsettled = &mut self.partitions[usize::from(partition.0)].unsettled;
-                assert!(numbers.windows(2).all(|pair| pair[0].end < pair[1].start), "ascending: {numbers:?}");
-                for number in numbers.iter().flat_map(|range| range.start.0..range.end.0) {
-                    assert!(unsettled.remove(&number), "{number} is settled once");
-                }
-            }
-            Effect::Detach => self.counts.detaches += 1,
             Effect::Ended(_) => self.counts.ends += 1,
             Effect::Gone => self.counts.gone += 1,
+            Effect::Resume { .. }
+            | Effect::Subscribe { .. }
+            | Effect::Unsubscribe { .. }
+            | Effect::SubscriberCredit { .. }
+            | Effect::DeliveriesSettled { .. }
+            | Effect::Suspend { .. }
+            | Effect::Park { .. }
+            | Effect::Detach { .. } => self.take_of_session(effect),
+        }
+    }
+
+    /// Takes an effect about the session, which is this connection's.
+    fn take_of_session(&mut self, effect: Effect) {
+        let (Attach::Held(held) | Attach::Suspending(held)) = self.attach else {
+            panic!("{effect:?} is about a session that is not this connection's")
+        };
+        let is_held = matches!(self.attach, Attach::Held(_));
+        assert!(is_held || matches!(effect, Effect::Park { .. }), "{effect:?} comes too late");
+        match effect {
+            Effect::Resume { session } => {
+                assert_eq!((session, self.is_resumed), (held, Some(true)));
+                self.partitions.resume();
+            }
+            Effect::Subscribe { session, token, subscriptions } => {
+                assert_eq!(session, held);
+                self.ask(token, subscriptions.len(), true);
+            }
+            Effect::Unsubscribe { session, token, topic_filters } => {
+                assert_eq!(session, held);
+                self.ask(token, topic_filters.len(), false);
+            }
+            Effect::SubscriberCredit { partition, session, credit } => {
+                assert_eq!(session, held);
+                self.partitions.give(partition, credit);
+            }
+            Effect::DeliveriesSettled { partition, session, numbers, outcome: _ } => {
+                assert_eq!(session, held);
+                self.partitions.settle(partition, &numbers);
+            }
+            Effect::Suspend { session } => {
+                assert_eq!(session, held);
+                self.attach = Attach::Suspending(session);
+                self.suspending = (0..self.config.partitions_count).map(PartitionIndex).collect();
+            }
+            Effect::Park { partition, session, state, session_expiry_s, will: _ } => {
+                assert_eq!((partition, session), (held.home, held));
+                assert!(self.suspending.is_empty() && session_expiry_s > 0);
+                self.partitions.check_parked(&state);
+                self.attach = Attach::Released;
+                self.parked = Some(state);
+            }
+            Effect::Detach { session, will: _ } => {
+                assert_eq!(session, held);
+                self.attach = Attach::Released;
+                self.partitions = Partitions::new(self.config.partitions_count);
+            }
+            Effect::Write(_)
+            | Effect::PauseReading
+            | Effect::ResumeReading
+            | Effect::Close
+            | Effect::Authenticate { .. }
+            | Effect::Attach { .. }
+            | Effect::Publish { .. }
+            | Effect::Ended(_)
+            | Effect::Gone => unreachable!("not about a session"),
         }
     }
 
@@ -360,7 +486,7 @@ impl World {
             assert_eq!(partition, partition_of(publication.topic_name(), self.config.partitions_count));
         }
         let bytes = publications.iter().map(Publication::size_bytes).sum();
-        let before = self.publishes.insert(token, (publications.len(), bytes));
+        let before = self.publishes.insert(token, Batch { partition, count: publications.len(), bytes });
         assert_eq!(before, None, "{token:?} names one batch");
     }
 
@@ -374,17 +500,14 @@ impl World {
     fn check_bounds(&self) {
         let config = &self.config;
         let (packet_bytes, partitions_count) = (config.packet_bytes_max as usize, u32::from(config.partitions_count));
-        // The Will Message comes on top of each.
-        let count: usize = self.publishes.values().map(|(count, _)| count).sum();
-        assert!(count <= config.publishes_count_max as usize + 1, "{count} publications under way");
-        let bytes: usize = self.publishes.values().map(|(_, bytes)| bytes).sum();
-        let last_bytes = 2 * (RECORD_PREFIX_BYTES + 2 * packet_bytes);
+        let count: usize = self.publishes.values().map(|batch| batch.count).sum();
+        assert!(count <= config.publishes_count_max as usize, "{count} publications under way");
+        let bytes: usize = self.publishes.values().map(|batch| batch.bytes).sum();
+        let last_bytes = RECORD_PREFIX_BYTES + 2 * packet_bytes;
         assert!(bytes as u64 <= config.publishes_bytes_max + last_bytes as u64, "{bytes} bytes of publications");
-        for partition in &self.partitions {
-            let under_way = partition.credit.count as usize + partition.unsettled.len();
-            let share = (config.deliveries_count_max / partitions_count).max(1) as usize;
-            assert!(under_way <= share || self.counts.closes > 0, "{under_way} of {share} deliveries under way");
-        }
+        let under_way = self.partitions.under_way_max();
+        let share = (config.deliveries_count_max / partitions_count).max(1) as usize;
+        assert!(under_way <= share || self.counts.closes > 0, "{under_way} of {share} deliveries under way");
         let owed_bytes = 5 * usize::from(config.receive_maximum) + ANSWERS_PENDING_MAX * packet_bytes;
         let output_bytes = 2 * config.output_bytes_max + owed_bytes + 21_000;
         assert!(self.unwritten_bytes <= output_bytes, "{} bytes wait for the socket", self.unwritten_bytes);
@@ -396,20 +519,4 @@ impl World {
             "{input_bytes} bytes wait to be read"
         );
     }
-}
-
-fn publication(now: Instant, payload_bytes: usize, message_expiry_s: Option<u32>) -> Publication {
-    let draft = PublicationDraft {
-        topic_name: "a/b",
-        properties: &[0x26, 0, 1, b'k', 0, 1, b'v'],
-        qos: QoS::AtLeastOnce,
-        retain: false,
-        message_expiry_s: message_expiry_s.unwrap_or(MESSAGE_EXPIRY_NEVER),
-        received_at: now,
-        received_utc: UtcTime::default(),
-    };
-    let mut arena = PublicationArena::new(1_024);
-    let mut builder = arena.begin(&draft);
-    builder.put(&vec![7; payload_bytes]);
-    builder.finish(1)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use contract::{Actor, Credit, Delivery, DeliveryNumber, DeliveryOutcome, PartitionIndex, QoS};
 use mqtt_connection::{ConnectionConfig, Effect, Message};
 
-use crate::support::{Harness, connect_v5, delivery, puback, record, written};
+use crate::support::{Harness, SESSION, attached, connect_v5, delivery, puback, record, written};
 
 const P0: PartitionIndex = PartitionIndex(0);
 
@@ -14,7 +14,12 @@ fn deliver(harness: &mut Harness, deliveries: Vec<Delivery>) -> Vec<Effect> {
 }
 
 fn settled(from: u64, to: u64, outcome: DeliveryOutcome) -> Effect {
-    Effect::DeliveriesSettled { partition: P0, numbers: vec![DeliveryNumber(from)..DeliveryNumber(to)], outcome }
+    Effect::DeliveriesSettled {
+        partition: P0,
+        session: SESSION,
+        numbers: vec![DeliveryNumber(from)..DeliveryNumber(to)],
+        outcome,
+    }
 }
 
 fn subscriber(version: u8, config: ConnectionConfig) -> Harness {
@@ -71,7 +76,7 @@ fn no_more_are_in_flight_than_the_clients_receive_maximum() {
     // MQTT-3.3.4-9.
     let mut harness = Harness::new(ConnectionConfig::default());
     harness.receive(&connect_v5("c", 10, &[0x21, 0x00, 0x02]));
-    harness.message(Message::Attached { session_present: false });
+    harness.message(attached());
     harness.subscribe("#", 1, 5, 1);
     let publication = record("a", &[], b"x", None);
     let effects = deliver(&mut harness, (0..5).map(|n| delivery(n, QoS::AtLeastOnce, &publication)).collect());
@@ -87,7 +92,7 @@ fn no_more_are_in_flight_than_the_clients_receive_maximum() {
 fn what_the_client_cannot_take_or_came_too_late_is_given_up() {
     let mut harness = Harness::new(ConnectionConfig::default());
     harness.receive(&connect_v5("c", 10, &[0x27, 0, 0, 0, 50]));
-    harness.message(Message::Attached { session_present: false });
+    harness.message(attached());
     harness.subscribe("#", 1, 5, 1);
     let large = record("a", &[], &[7; 50], None);
     let late = record("a", &[], b"x", Some(5));
@@ -150,10 +155,10 @@ fn credit_comes_back_in_halves_of_a_share() {
     let size = publication.size_bytes() as u64;
     let one = |n| vec![delivery(n, QoS::AtMostOnce, &publication)];
     let effects = deliver(&mut harness, one(0));
-    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Credit { .. })));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::SubscriberCredit { .. })));
     let effects = deliver(&mut harness, one(1));
     let credit = Credit { count: 2, bytes: 2 * size };
-    assert!(effects.contains(&Effect::Credit { partition: P0, credit }), "{effects:?}");
+    assert!(effects.contains(&Effect::SubscriberCredit { partition: P0, session: SESSION, credit }), "{effects:?}");
 }
 
 #[test]
@@ -169,4 +174,28 @@ fn latency_to_the_subscriber_is_observed() {
         observed,
         [contract::Observation::new(contract::Hop::ReceivedToSubscriber, Duration::from_millis(3), 1)]
     );
+}
+
+#[test]
+fn a_topic_that_repeats_gets_an_alias_where_the_client_takes_any() {
+    // MQTT 5.0 §3.3.2.3.4, MQTT-3.1.2-26, MQTT-3.1.2-27.
+    let lengths = |properties: &[u8]| {
+        let mut harness = Harness::new(ConnectionConfig::default());
+        harness.receive(&connect_v5("c", 10, properties));
+        harness.message(attached());
+        harness.subscribe("#", 1, 5, 1);
+        harness.message(Message::Written { bytes: 1_000_000 });
+        let publication = record("topic", &[], b"x", None);
+        let mut sent = |number| {
+            let effects = deliver(&mut harness, vec![delivery(number, QoS::AtMostOnce, &publication)]);
+            harness.message(Message::Written { bytes: 1_000_000 });
+            written(&effects)
+        };
+        [sent(0), sent(1), sent(2)]
+    };
+    let plain = b"\x30\x09\x00\x05topic\x00x".to_vec();
+    assert_eq!(lengths(&[]), [plain.clone(), plain.clone(), plain.clone()]);
+    let set = b"\x30\x0c\x00\x05topic\x03\x23\x00\x01x".to_vec();
+    let alias = b"\x30\x07\x00\x00\x03\x23\x00\x01x".to_vec();
+    assert_eq!(lengths(&[0x22, 0, 1]), [plain, set, alias]);
 }

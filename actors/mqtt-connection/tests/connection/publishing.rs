@@ -1,9 +1,9 @@
 //! PUBLISH in, PUBACK out (MQTT 5.0 §3.3, §3.4, §4.6).
 
-use contract::{Actor, PublishToken, QoS, Refusal, partition_of};
+use contract::{Actor, PublishToken, QoS, Refusal, WillFate, partition_of};
 use mqtt_connection::{ConnectionConfig, Effect, EndReason, Message};
 
-use crate::support::{Harness, publish, published, written};
+use crate::support::{Harness, detach, publish, published, written};
 
 fn two_partitions() -> ConnectionConfig {
     ConnectionConfig { partitions_count: 2, ..ConnectionConfig::default() }
@@ -66,7 +66,7 @@ fn a_refused_publication_is_told_to_5_0_and_ends_3_1_1() {
     let mut harness = Harness::connected_v311(ConnectionConfig::default());
     let token = published(&harness.receive(&publish(4, 1, 9, "a", &[], b"1")))[0].1;
     let effects = harness.message(Message::Refused { token, refusal: Refusal::QuotaExceeded });
-    assert_eq!(effects, [Effect::Close], "no PUBACK");
+    assert_eq!(effects, [Effect::Close, detach(WillFate::Publish)], "no PUBACK");
 
     let mut harness = Harness::connected_v311(ConnectionConfig::default());
     let token = published(&harness.receive(&publish(4, 0, 0, "a", &[], b"1")))[0].1;
@@ -81,7 +81,7 @@ fn one_more_than_receive_maximum_ends_a_5_0_connection() {
     harness.receive(&publish(5, 1, 1, "a", &[], b"1"));
     harness.receive(&publish(5, 1, 2, "a", &[], b"2"));
     let effects = harness.receive(&publish(5, 1, 3, "a", &[], b"3"));
-    assert_eq!(effects, [Effect::Write(vec![0xe0, 0x01, 0x93].into()), Effect::Close]);
+    assert_eq!(effects, [Effect::Write(vec![0xe0, 0x01, 0x93].into()), Effect::Close, detach(WillFate::Publish)]);
 }
 
 #[test]
@@ -101,25 +101,16 @@ fn a_3_1_1_client_is_not_read_while_its_window_is_full() {
 }
 
 #[test]
-fn qos_2_is_refused_as_connack_said() {
-    // MQTT-3.2.2-11; 3.1.1 has no answer.
-    let mut harness = Harness::connected_v5(ConnectionConfig::default());
-    let effects = harness.receive(&publish(5, 2, 1, "a", &[], b"1"));
-    assert_eq!(effects, [Effect::Write(vec![0xe0, 0x01, 0x9b].into()), Effect::Close]);
-    let mut harness = Harness::connected_v311(ConnectionConfig::default());
-    assert_eq!(harness.receive(&publish(4, 2, 1, "a", &[], b"1")), [Effect::Close]);
-}
-
-#[test]
 fn system_topics_belong_to_the_server() {
     // MQTT 5.0 §4.7.2.
     let mut harness = Harness::connected_v5(ConnectionConfig::default());
     let effects = harness.receive(&publish(5, 1, 4, "$SYS/uptime", &[], b"1"));
     assert_eq!(effects, [Effect::Write(vec![0x40, 3, 0, 4, 0x90].into())]);
     let effects = harness.receive(&publish(5, 0, 0, "$SYS/uptime", &[], b"1"));
-    assert_eq!(effects, [Effect::Write(vec![0xe0, 0x01, 0x90].into()), Effect::Close]);
+    assert_eq!(effects, [Effect::Write(vec![0xe0, 0x01, 0x90].into()), Effect::Close, detach(WillFate::Publish)]);
     let mut harness = Harness::connected_v311(ConnectionConfig::default());
-    assert_eq!(harness.receive(&publish(4, 1, 1, "$SYS/uptime", &[], b"1")), [Effect::Close]);
+    let effects = harness.receive(&publish(4, 1, 1, "$SYS/uptime", &[], b"1"));
+    assert_eq!(effects, [Effect::Close, detach(WillFate::Publish)]);
 }
 
 #[test]
@@ -127,7 +118,7 @@ fn a_topic_alias_that_was_not_offered_is_refused() {
     // MQTT 5.0 §3.3.2.3.4.
     let mut harness = Harness::connected_v5(ConnectionConfig::default());
     let effects = harness.receive(&publish(5, 0, 0, "a", &[0x23, 0, 1], b"1"));
-    assert_eq!(effects, [Effect::Write(vec![0xe0, 0x01, 0x94].into()), Effect::Close]);
+    assert_eq!(effects, [Effect::Write(vec![0xe0, 0x01, 0x94].into()), Effect::Close, detach(WillFate::Publish)]);
 }
 
 #[test]
@@ -171,8 +162,8 @@ fn damaged_packets_end_their_connection_and_what_came_before_goes_on() {
     let mut harness = Harness::connected_v5(ConnectionConfig::default());
     let effects = harness.receive(&[publish(5, 1, 1, "a", &[], b"1"), vec![0x36, 0x00]].concat());
     assert!(
-        matches!(&effects[..], [Effect::Publish { .. }, Effect::Write(bytes), Effect::Close] if bytes[..] == [0xe0, 1, 0x81])
+        matches!(&effects[..], [Effect::Publish { .. }, Effect::Write(bytes), Effect::Close, Effect::Detach { .. }] if bytes[..] == [0xe0, 1, 0x81])
     );
     let effects = harness.message(Message::SocketClosed);
-    assert_eq!(effects, [Effect::Detach, Effect::Ended(EndReason::ProtocolError(0x81)), Effect::Gone]);
+    assert_eq!(effects, [Effect::Ended(EndReason::ProtocolError(0x81)), Effect::Gone]);
 }

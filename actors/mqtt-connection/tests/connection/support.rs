@@ -6,10 +6,28 @@ use std::time::Duration;
 use bytes::Bytes;
 use contract::{
     Actor, ConnectionAddress, CoreIndex, Delivery, DeliveryNumber, Effects, Instant, MESSAGE_EXPIRY_NEVER,
-    PartitionIndex, Publication, PublicationArena, PublicationDraft, PublishToken, QoS, SubscribeResult,
-    SubscribeToken, UtcTime,
+    PartitionIndex, Publication, PublicationArena, PublicationDraft, PublishToken, QoS, SessionId, SessionState,
+    SubscribeResult, SubscribeToken, UtcTime, WillFate,
 };
 use mqtt_connection::{Connection, ConnectionConfig, EFFECTS_COUNT_MAX, Effect, Message};
+
+/// The session of the client.
+pub(crate) const SESSION: SessionId = SessionId { home: PartitionIndex(0), number: 7 };
+
+/// The home partition gives a new session.
+pub(crate) fn attached() -> Message {
+    Message::Attached { session: SESSION, state: None }
+}
+
+/// The home partition gives a session that left `state`.
+pub(crate) fn attached_with(state: SessionState) -> Message {
+    Message::Attached { session: SESSION, state: Some(Box::new(state)) }
+}
+
+/// The session ends.
+pub(crate) fn detach(will: WillFate) -> Effect {
+    Effect::Detach { session: SESSION, will }
+}
 
 /// A connection under test.
 pub(crate) struct Harness {
@@ -30,7 +48,7 @@ impl Harness {
     pub(crate) fn connected_v5(config: ConnectionConfig) -> Self {
         let mut harness = Self::new(config);
         harness.receive(&connect_v5("c", 10, &[]));
-        harness.message(Message::Attached { session_present: false });
+        harness.message(attached());
         harness
     }
 
@@ -38,7 +56,7 @@ impl Harness {
     pub(crate) fn connected_v311(config: ConnectionConfig) -> Self {
         let mut harness = Self::new(config);
         harness.receive(&connect_v311("c", 10));
-        harness.message(Message::Attached { session_present: false });
+        harness.message(attached());
         harness
     }
 
@@ -142,6 +160,13 @@ pub(crate) fn connect_v5(client_identifier: &str, keep_alive_s: u16, properties:
     packet(0x10, &body.concat())
 }
 
+/// CONNECT of 5.0 with Clean Start, a User Name and a Password.
+pub(crate) fn connect_v5_login(client_identifier: &str, user_name: &str, password: &[u8]) -> Vec<u8> {
+    let password_bytes = u16::try_from(password.len()).expect("short").to_be_bytes();
+    let texts = [string(client_identifier), string(user_name)].concat();
+    packet(0x10, &[&string("MQTT")[..], &[5, 0xc2, 0, 10, 0], &texts, &password_bytes, password].concat())
+}
+
 /// CONNECT of 5.0 with a Will Message without properties.
 pub(crate) fn connect_v5_will(topic: &str, payload: &str, qos: u8) -> Vec<u8> {
     let flags = 0x02 | 0x04 | (qos << 3);
@@ -201,9 +226,14 @@ pub(crate) fn unsubscribe(version: u8, packet_identifier: u16, filters: &[&str])
     packet(0xa2, &body)
 }
 
+/// PUBACK, PUBREC, PUBREL or PUBCOMP, by its first byte.
+pub(crate) fn acknowledgement(first_byte: u8, packet_identifier: u16) -> Vec<u8> {
+    packet(first_byte, &packet_identifier.to_be_bytes())
+}
+
 /// PUBACK.
 pub(crate) fn puback(packet_identifier: u16) -> Vec<u8> {
-    packet(0x40, &packet_identifier.to_be_bytes())
+    acknowledgement(0x40, packet_identifier)
 }
 
 /// A record that was received at the start of time.

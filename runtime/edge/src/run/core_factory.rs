@@ -191,6 +191,7 @@ fn build(blueprint: &CoreBlueprint, ends: CoreEnds, context: &CoreContext) -> an
         stats: Arc::clone(context.stats()),
         host,
         world,
+        connection_config: Arc::new(connection_config(blueprint, clock)),
         inlets: Inlets { envelopes: ends.envelopes, lane_answers: ends.lane_answers, queries: ends.queries, sources },
         left: Arc::clone(&blueprint.left),
         taken: VecDeque::new(),
@@ -234,7 +235,6 @@ fn frontend_config(blueprint: &CoreBlueprint, core: CoreIndex) -> FrontendConfig
 fn host_parts(blueprint: &CoreBlueprint, here: CoreIndex, clock: Clock) -> anyhow::Result<HostParts> {
     let topology = &blueprint.topology;
     let now = clock.now();
-    let utc_at_start = UtcTime::from_ticks(clock.utc().ticks() - i64::try_from(now.as_nanos() / 100).unwrap_or(0));
     let seed = blueprint.epoch.0 ^ (u64::from(here.0) << 48) ^ now.as_nanos();
     let mut sessions = BTreeMap::new();
     for (source, made) in (0..).map(SourceIndex).zip(&blueprint.sources) {
@@ -255,7 +255,6 @@ fn host_parts(blueprint: &CoreBlueprint, here: CoreIndex, clock: Clock) -> anyho
             batchers.insert(flow, EgressBatcher::new(egress_limits(blueprint), seed ^ u64::from(flow.0)));
         }
     }
-    let connection_config = Arc::new(connection_config(blueprint, utc_at_start));
     Ok(HostParts {
         core: here,
         topology: Arc::clone(topology),
@@ -263,9 +262,6 @@ fn host_parts(blueprint: &CoreBlueprint, here: CoreIndex, clock: Clock) -> anyho
         partitions: here_partitions.map(|partition| (partition, hosted_partition(blueprint, partition))).collect(),
         flows,
         batchers,
-        make_connection: Box::new(move |address, now| {
-            mqtt_connection::Connection::new(Arc::clone(&connection_config), address, now)
-        }),
     })
 }
 
@@ -331,6 +327,7 @@ fn hosted_partition(blueprint: &CoreBlueprint, partition: PartitionIndex) -> Hos
     });
     let config = PartitionConfig {
         partition,
+        partitions_count: blueprint.topology.partitions_count(),
         epoch: blueprint.epoch,
         flows: flows.collect(),
         limits: PartitionLimits {
@@ -347,6 +344,7 @@ fn hosted_partition(blueprint: &CoreBlueprint, partition: PartitionIndex) -> Hos
             retained_bytes_max: broker.retained_bytes_max,
             subscriptions_per_client_max: broker.subscriptions_per_client_max,
             subscriptions_count_max: u32::MAX,
+            shared_subscriptions_count_max: broker.subscriptions_per_client_max,
             sessions_count_max: broker.sessions_count_max,
         },
     };
@@ -356,8 +354,10 @@ fn hosted_partition(blueprint: &CoreBlueprint, partition: PartitionIndex) -> Hos
     }
 }
 
-fn connection_config(blueprint: &CoreBlueprint, utc_at_start: UtcTime) -> ConnectionConfig {
+fn connection_config(blueprint: &CoreBlueprint, clock: Clock) -> ConnectionConfig {
     let broker = &blueprint.plan.profile.broker;
+    let since_start = i64::try_from(clock.now().as_nanos() / 100).unwrap_or(0);
+    let utc_at_start = UtcTime::from_ticks(clock.utc().ticks() - since_start);
     ConnectionConfig {
         partitions_count: blueprint.topology.partitions_count(),
         packet_bytes_max: broker.packet_bytes_max,

@@ -91,7 +91,7 @@ fn partition_words(report: broker_partition::Report) -> (Urgency, String) {
             "the limit of Retained Messages is reached: further ones are delivered and not retained".to_owned(),
         ),
         Report::SessionsLimitReached => {
-            (Urgency::Alarm, "the limit of sessions is reached: further clients may not subscribe".to_owned())
+            (Urgency::Alarm, "the limit of sessions is reached: further clients are refused".to_owned())
         }
     }
 }

@@ -7,8 +7,9 @@ use contract::{ConnectionAddress, FlowIndex, Instant, SourceIndex};
 use eventhubs_lane::LaneAnswer;
 use executor::{Core, ExecutorStats, LocalReceiver, Turn};
 use mailbox::Receiver;
+use mqtt_connection::ConnectionConfig;
 use mqtt_listener::Event;
-use wiring::{Address, Envelope, Host, StopStage};
+use wiring::{Address, Envelope, Host, ListenerIndex, StopStage};
 
 use super::left::Left;
 use super::snapshot::{CoreAnswer, CoreQuery, core_snapshot};
@@ -37,6 +38,8 @@ pub(super) struct PlacedCore {
     pub(super) name: String,
     pub(super) stats: Arc<ExecutorStats>,
     pub(super) host: Host,
+    /// What connections may do: all listeners have the same limits and rules.
+    pub(super) connection_config: Arc<ConnectionConfig>,
     pub(super) world: World,
     pub(super) inlets: Inlets,
     pub(super) left: Arc<Left>,
@@ -79,7 +82,8 @@ impl PlacedCore {
         for (connection, event) in self.socket_events.drain(..) {
             let message = match event {
                 Event::Accepted { .. } => {
-                    self.host.accept(connection, now);
+                    let config = Arc::clone(&self.connection_config);
+                    self.host.accept(connection, ListenerIndex::default(), config, now);
                     continue;
                 }
                 Event::Received(bytes) => mqtt_connection::Message::Received(bytes),

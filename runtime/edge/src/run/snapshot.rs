@@ -140,21 +140,21 @@ fn partition_ledgers(partition: &BrokerPartition, labels: &Labels) -> Vec<Ledger
         let cursor = match account.cursor {
             Cursor::Intake => "intake".to_owned(),
             Cursor::Flow(flow) => labels.flows.get(usize::from(flow.0)).cloned().unwrap_or_default(),
-            Cursor::EndedSubscribers => "ended connections".to_owned(),
-            Cursor::Subscriber(connection) => {
+            Cursor::EndedSubscribers => "ended sessions".to_owned(),
+            Cursor::Subscriber(session) => {
                 subscribers_count += 1;
                 if subscribers_count > SUBSCRIBERS_MAX {
                     others.merge(&account.ledger);
                     others_queued += account.queued;
                     continue;
                 }
-                format!("connection {connection}")
+                format!("session {session}")
             }
         };
         ledgers.push(LedgerSnapshot::new(cursor, &account.ledger, account.queued));
     }
     if subscribers_count > SUBSCRIBERS_MAX {
-        let cursor = format!("{} further connections", subscribers_count - SUBSCRIBERS_MAX);
+        let cursor = format!("{} further sessions", subscribers_count - SUBSCRIBERS_MAX);
         ledgers.push(LedgerSnapshot::new(cursor, &others, others_queued));
     }
     ledgers

@@ -155,6 +155,9 @@ impl Surroundings for World {
                     SocketRequest::Forget => frontend.forget(connection),
                 }
             }
+            ShellRequest::Authenticate(connection, ..) => {
+                unreachable!("{connection} is asked for nothing where everybody may connect")
+            }
             ShellRequest::Lane(flow, request) => self.request_lane(flow, request),
             ShellRequest::Report(address, report) => self.report(address, &report),
         }

@@ -1,12 +1,12 @@
 //! What must happen, written as plainly as possible: every Subscription is tried against every record.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
 use broker_partition::PartitionLimits;
 use contract::{
-    ConnectionAddress, Delivery, FlowIndex, Instant, Offset, Publication, Publisher, QoS, RetainHandling,
-    SubscribeResult, SubscriptionRequest,
+    Delivery, FlowIndex, Instant, Offset, Publication, QoS, RetainHandling, SessionId, SubscribeResult,
+    SubscriptionRequest,
 };
 
 /// The flows, and what they take.
@@ -24,13 +24,14 @@ struct Expected {
 
 #[derive(Default)]
 pub(crate) struct Reference {
-    subscriptions: BTreeMap<ConnectionAddress, BTreeMap<String, SubscriptionRequest>>,
-    queues: BTreeMap<ConnectionAddress, VecDeque<Expected>>,
+    subscriptions: BTreeMap<SessionId, BTreeMap<String, SubscriptionRequest>>,
+    queues: BTreeMap<SessionId, VecDeque<Expected>>,
     retained: BTreeMap<String, Publication>,
     records: Vec<(Offset, Publication)>,
-    next_offset: u64,
+    pub(crate) next_offset: Offset,
+    absent: BTreeSet<SessionId>,
     /// A SUBSCRIBE that waits for its answer.
-    pub(crate) asked: Option<(ConnectionAddress, Vec<SubscriptionRequest>)>,
+    pub(crate) asked: Option<(SessionId, Vec<SubscriptionRequest>)>,
     /// The answer that an UNSUBSCRIBE must get.
     pub(crate) existed: Option<bool>,
 }
@@ -39,35 +40,39 @@ impl Reference {
     /// Publications were accepted: everybody who matches must get them. Those that the log was not given were dropped.
     pub(crate) fn accepted(
         &mut self,
-        publisher: Publisher,
+        publisher: Option<SessionId>,
         publications: &[Publication],
         appended: &BTreeMap<Offset, Publication>,
     ) {
         for publication in publications {
-            let offset = Offset(self.next_offset);
+            let offset = self.next_offset;
             if appended.get(&offset) != Some(publication) {
                 assert_eq!(publication.qos(), QoS::AtMostOnce, "only QoS 0 is dropped");
                 continue;
             }
-            self.next_offset += 1;
+            self.next_offset = offset.next();
             self.records.push((offset, publication.clone()));
             if publication.retain() {
                 self.retained.insert(publication.topic_name_str().to_owned(), publication.clone());
             }
-            for (connection, subscriptions) in &self.subscriptions {
-                let own = publisher == Publisher::Connection(*connection);
+            for (session, subscriptions) in &self.subscriptions {
+                let own = publisher == Some(*session);
                 let matching: Vec<_> = subscriptions
                     .values()
                     .filter(|each| matches(&each.topic_filter, publication.topic_name()) && !(own && each.no_local))
                     .collect();
                 let Some(maximum_qos) = matching.iter().map(|each| each.maximum_qos).max() else { continue };
+                let qos = publication.qos().min(maximum_qos);
+                if qos == QoS::AtMostOnce && self.absent.contains(session) {
+                    continue;
+                }
                 let mut identifiers: Vec<_> = matching.iter().filter_map(|each| each.subscription_identifier).collect();
                 identifiers.sort_unstable();
                 identifiers.dedup();
-                self.queues.entry(*connection).or_default().push_back(Expected {
+                self.queues.entry(*session).or_default().push_back(Expected {
                     offset: Some(offset),
                     publication: publication.clone(),
-                    qos: publication.qos().min(maximum_qos),
+                    qos,
                     retain: publication.retain() && matching.iter().any(|each| each.retain_as_published),
                     identifiers,
                 });
@@ -77,11 +82,11 @@ impl Reference {
 
     /// The partition's answer to what was asked; Retained Messages follow.
     pub(crate) fn subscribed(&mut self, results: &[SubscribeResult], limits: &PartitionLimits, now: Instant) {
-        let (connection, requests) = self.asked.take().expect("somebody asked");
+        let (session, requests) = self.asked.take().expect("somebody asked");
         assert_eq!(results.len(), requests.len());
         for (request, result) in requests.into_iter().zip(results) {
             let in_all: usize = self.subscriptions.values().map(BTreeMap::len).sum();
-            let own = self.subscriptions.entry(connection).or_default();
+            let own = self.subscriptions.entry(session).or_default();
             let is_new = !own.contains_key(&*request.topic_filter);
             let is_full = own.len() >= limits.subscriptions_per_client_max as usize
                 || in_all >= limits.subscriptions_count_max as usize;
@@ -99,7 +104,7 @@ impl Reference {
                 for (topic_name, publication) in &self.retained {
                     let is_there = !publication.payload().is_empty() && !publication.is_expired(now);
                     if is_there && matches(&request.topic_filter, topic_name.as_bytes()) {
-                        self.queues.entry(connection).or_default().push_back(Expected {
+                        self.queues.entry(session).or_default().push_back(Expected {
                             offset: None,
                             publication: publication.clone(),
                             qos: publication.qos().min(request.maximum_qos),
@@ -113,27 +118,38 @@ impl Reference {
         }
     }
 
-    pub(crate) fn unsubscribe(&mut self, connection: ConnectionAddress, filter: &str) {
-        let own = self.subscriptions.entry(connection).or_default();
+    pub(crate) fn unsubscribe(&mut self, session: SessionId, filter: &str) {
+        let own = self.subscriptions.entry(session).or_default();
         self.existed = Some(own.remove(filter).is_some());
     }
 
-    pub(crate) fn end(&mut self, connection: ConnectionAddress) {
-        self.subscriptions.remove(&connection);
-        self.queues.remove(&connection);
+    /// Nothing at QoS 0 waits for a session without connection.
+    pub(crate) fn suspend(&mut self, session: SessionId) {
+        self.absent.insert(session);
+        self.queues.entry(session).or_default().retain(|each| each.qos != QoS::AtMostOnce);
+    }
+
+    pub(crate) fn resume(&mut self, session: SessionId) {
+        self.absent.remove(&session);
+    }
+
+    pub(crate) fn end(&mut self, session: SessionId) {
+        self.subscriptions.remove(&session);
+        self.absent.remove(&session);
+        self.queues.remove(&session);
     }
 
     /// A delivery: the next that is expected, after those that were dropped. Where nothing may be dropped, only expired ones and
     /// Retained Messages, which may find no room, are passed over.
     pub(crate) fn delivered(
         &mut self,
-        connection: ConnectionAddress,
+        session: SessionId,
         delivery: &Delivery,
         may_drop: bool,
         now: Instant,
         seed: u64,
     ) {
-        let queue = self.queues.entry(connection).or_default();
+        let queue = self.queues.entry(session).or_default();
         while let Some(expected) = queue.pop_front() {
             let is_same = expected.offset == delivery.offset && expected.publication == delivery.publication;
             let expects = (expected.qos, expected.retain, expected.identifiers.as_slice());
@@ -150,8 +166,8 @@ impl Reference {
     }
 
     /// What was expected and not seen yet: it waits, or was dropped. In all, and without Retained Messages.
-    pub(crate) fn expected(&self, connection: ConnectionAddress) -> (u64, u64) {
-        let Some(queue) = self.queues.get(&connection) else { return (0, 0) };
+    pub(crate) fn expected(&self, session: SessionId) -> (u64, u64) {
+        let Some(queue) = self.queues.get(&session) else { return (0, 0) };
         (queue.len() as u64, queue.iter().filter(|each| each.offset.is_some()).count() as u64)
     }
 

@@ -65,6 +65,7 @@ impl Dice {
     pub(crate) fn request(&mut self, filters: &[&str]) -> SubscriptionRequest {
         SubscriptionRequest {
             topic_filter: (*self.of(filters)).into(),
+            share_name: None,
             maximum_qos: self.qos(),
             no_local: self.one_in(3),
             retain_as_published: self.one_in(2),
