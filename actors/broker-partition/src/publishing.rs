@@ -33,6 +33,7 @@ impl BrokerPartition {
         let (answer, session) = match publisher {
             Publisher::OpcUa(_) | Publisher::Connection(_) => (Answer::Accepted, None),
             Publisher::Will(session) => (Answer::Nothing, Some(session)),
+            Publisher::Server => (Answer::Nothing, None),
         };
         let first = contract::Offset(0);
         let mut batch = Batch { publisher, token, acknowledge, answer, session, publications, first, bytes };
@@ -44,8 +45,8 @@ impl BrokerPartition {
         }
     }
 
-    /// Empties a batch that is too large, or that comes past the hard limit. Of a Will, which nobody sends again, all is dropped and
-    /// counted.
+    /// Empties a batch that is too large, or that comes past the hard limit. Of a Will and of the server itself, which nobody sends
+    /// again, all is dropped and counted.
     fn judge(&mut self, batch: &mut Batch) {
         let largest_bytes = batch.publications.iter().map(Publication::size_bytes).max().unwrap_or(0);
         let is_past_limit = self.held_bytes() + batch.bytes > self.limits.shard_bytes_max;
@@ -57,7 +58,7 @@ impl BrokerPartition {
             return;
         };
         let is_dropped = |publication: &&Publication| {
-            matches!(batch.publisher, Publisher::Will(_))
+            matches!(batch.publisher, Publisher::Will(_) | Publisher::Server)
                 || (refusal == Refusal::QuotaExceeded && publication.qos() == QoS::AtMostOnce)
         };
         let dropped_count = batch.publications.iter().filter(is_dropped).count() as u64;

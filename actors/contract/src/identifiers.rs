@@ -90,4 +90,6 @@ pub enum Publisher {
     Connection(ConnectionAddress),
     /// The home of this session, for its Will Message. It waits for no answer.
     Will(crate::SessionId),
+    /// The server itself, for the topics below `$SYS`. It waits for no answer.
+    Server,
 }

@@ -13,6 +13,8 @@ use crate::ListenerIndex;
 pub(crate) struct Connections {
     slots: Vec<Option<Held>>,
     counts: ConnectionCounts,
+    /// The sum of [`Held::buffered_bytes`].
+    buffered_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -20,6 +22,8 @@ struct Held {
     generation: u32,
     listener: ListenerIndex,
     connection: Connection,
+    /// What it held after its last step.
+    buffered_bytes: usize,
 }
 
 /// What became of the connections of one core since the start.
@@ -33,6 +37,26 @@ pub struct ConnectionCounts {
     pub ended: BTreeMap<EndReason, u64>,
     /// Lost to a panic of ours.
     pub panicked: u64,
+    /// Publications that clients sent.
+    pub publishes_received: u64,
+    /// Those of them that partitions refused.
+    pub publishes_refused: u64,
+    /// Those of them that the access rules denied.
+    pub publishes_denied: u64,
+    /// Deliveries to clients, each sending counted.
+    pub deliveries_sent: u64,
+}
+
+impl ConnectionCounts {
+    fn add_traffic(&mut self, connection: &Connection) {
+        connection.visit_counters(&mut |name, value| match name {
+            "publishes_received" => self.publishes_received += value,
+            "publishes_refused" => self.publishes_refused += value,
+            "publishes_denied" => self.publishes_denied += value,
+            "deliveries_sent" => self.deliveries_sent += value,
+            _ => {}
+        });
+    }
 }
 
 impl Connections {
@@ -41,7 +65,8 @@ impl Connections {
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
         }
-        let before = self.slots[slot].replace(Held { generation: address.generation, listener, connection });
+        let before =
+            self.slots[slot].replace(Held { generation: address.generation, listener, connection, buffered_bytes: 0 });
         assert!(before.is_none(), "a slot is given again after its connection is gone");
         self.counts.opened += 1;
         self.counts.live += 1;
@@ -57,10 +82,38 @@ impl Connections {
     pub(crate) fn remove(&mut self, address: ConnectionAddress) -> bool {
         let is_there = self.get_mut(address).is_some();
         if is_there {
-            self.slots[address.slot as usize] = None;
+            let held = self.slots[address.slot as usize].take();
             self.counts.live -= 1;
+            if let Some(held) = held {
+                self.counts.add_traffic(&held.connection);
+                self.buffered_bytes -= held.buffered_bytes;
+            }
         }
         is_there
+    }
+
+    /// Notes what a connection holds after its step.
+    pub(crate) fn measure(&mut self, address: ConnectionAddress) {
+        let Some(Some(held)) = self.slots.get_mut(address.slot as usize) else { return };
+        let bytes = held.connection.buffered_bytes();
+        self.buffered_bytes = self.buffered_bytes - held.buffered_bytes + bytes;
+        held.buffered_bytes = bytes;
+    }
+
+    /// What all of them hold.
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.buffered_bytes
+    }
+
+    /// Those of the host of `core` that hold anything, the one with most first.
+    pub(crate) fn by_buffered_bytes(&self, core: CoreIndex) -> Vec<(ConnectionAddress, usize)> {
+        let held = (0_u32..).zip(&self.slots).filter_map(|(slot, held)| Some((slot, held.as_ref()?)));
+        let mut holders: Vec<_> = held
+            .filter(|(_, held)| held.buffered_bytes > 0)
+            .map(|(slot, held)| (ConnectionAddress { core, slot, generation: held.generation }, held.buffered_bytes))
+            .collect();
+        holders.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        holders
     }
 
     pub(crate) fn count_end(&mut self, reason: EndReason) {
@@ -71,8 +124,13 @@ impl Connections {
         self.counts.panicked += 1;
     }
 
-    pub(crate) fn counts(&self) -> &ConnectionCounts {
-        &self.counts
+    /// What is counted, with what those alive have done so far: its cost grows with their number.
+    pub(crate) fn counts(&self) -> ConnectionCounts {
+        let mut counts = self.counts.clone();
+        for held in self.slots.iter().flatten() {
+            counts.add_traffic(&held.connection);
+        }
+        counts
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -95,6 +153,10 @@ impl Counters for ConnectionCounts {
         visit("connections_opened", self.opened);
         visit("connections_live", self.live);
         visit("connections_panicked", self.panicked);
+        visit("publishes_received", self.publishes_received);
+        visit("publishes_refused", self.publishes_refused);
+        visit("publishes_denied", self.publishes_denied);
+        visit("deliveries_sent", self.deliveries_sent);
         visit("ended_by_client", ended(&|reason| *reason == EndReason::ClientDisconnected));
         visit("ended_socket_closed", ended(&|reason| *reason == EndReason::SocketClosed));
         visit("ended_keep_alive", ended(&|reason| *reason == EndReason::KeepAliveTimeout));

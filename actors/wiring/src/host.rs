@@ -273,9 +273,19 @@ impl Host {
         self.batchers.iter().map(|(flow, batcher)| (*flow, batcher))
     }
 
-    /// What became of this core's connections.
-    pub fn connection_counts(&self) -> &ConnectionCounts {
+    /// What became of this core's connections, and what they did. Its cost grows with the number of those alive.
+    pub fn connection_counts(&self) -> ConnectionCounts {
         self.connections.counts()
+    }
+
+    /// Bytes of packets that have not arrived whole, and of output that sockets have not taken, of all connections of this core.
+    pub fn buffered_bytes(&self) -> usize {
+        self.connections.buffered_bytes()
+    }
+
+    /// The connections that hold any of these bytes, the one with most first. Its cost grows with the number of all.
+    pub fn connections_by_buffered_bytes(&self) -> Vec<(ConnectionAddress, usize)> {
+        self.connections.by_buffered_bytes(self.core)
     }
 
     /// One message, to whom it is for; whether the turn goes on.
@@ -349,6 +359,7 @@ impl Host {
         surroundings.step_begins(address);
         step(actor, input, now, &mut self.effects.connection);
         let at = actor.poll_timeout();
+        self.connections.measure(connection);
         let mut router = Router { here: self.core, topology: &self.topology, inbox: &mut self.inbox, surroundings };
         let outcome = connection::route(connection, &mut self.effects.connection, &mut router);
         if let Some(reason) = outcome.end_reason {

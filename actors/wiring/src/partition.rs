@@ -29,8 +29,8 @@ pub(crate) fn route<S: Surroundings + ?Sized>(
                     let envelope = Envelope::OpcUa(source, ToOpcUa::Delivered { token });
                     router.send(Address::OpcUa(source), envelope);
                 }
-                // Connections ask for acceptance only, and a Will for nothing.
-                Publisher::Connection(_) | Publisher::Will(_) => {}
+                // Connections ask for acceptance only, a Will and the server for nothing.
+                Publisher::Connection(_) | Publisher::Will(_) | Publisher::Server => {}
             },
             Effect::Refused { publisher, token, refusal } => match publisher {
                 Publisher::Connection(connection) => {
@@ -40,6 +40,7 @@ pub(crate) fn route<S: Surroundings + ?Sized>(
                     unreachable!("publications of Session {source} wait and are not refused ({refusal})")
                 }
                 Publisher::Will(session) => unreachable!("the Will of {session} is dropped, not refused ({refusal})"),
+                Publisher::Server => unreachable!("what the server tells is dropped, not refused ({refusal})"),
             },
             Effect::Attached { connection, session, state } => {
                 to_connection(connection, ToConnection::Attached { session, state }, router);
@@ -88,7 +89,7 @@ fn accepted<S: Surroundings + ?Sized>(publisher: Publisher, token: PublishToken,
             router.send(Address::OpcUa(source), Envelope::OpcUa(source, ToOpcUa::Accepted { token }));
         }
         Publisher::Connection(connection) => to_connection(connection, ToConnection::Accepted { token }, router),
-        Publisher::Will(_) => {}
+        Publisher::Will(_) | Publisher::Server => {}
     }
 }
 

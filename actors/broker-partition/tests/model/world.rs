@@ -367,7 +367,7 @@ impl World {
     fn session_of(&self, publisher: Publisher) -> Option<SessionId> {
         match publisher {
             Publisher::Connection(connection) => Some(self.sessions[&connection]),
-            Publisher::OpcUa(_) | Publisher::Will(_) => None,
+            Publisher::OpcUa(_) | Publisher::Will(_) | Publisher::Server => None,
         }
     }
 }

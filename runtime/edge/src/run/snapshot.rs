@@ -122,7 +122,7 @@ fn actors(host: &Host, labels: &Labels) -> Vec<ActorSnapshot> {
             kind: "mqtt-connection".to_owned(),
             index: 0,
             label: String::new(),
-            counters: counters(connections),
+            counters: counters(&connections),
             ledgers: Vec::new(),
         });
     }
