@@ -25,6 +25,12 @@ pub struct MemoryBound {
 /// An entry of a channel holds a handle, not the data.
 const MAILBOX_ENTRY_BYTES: u64 = 64;
 
+/// What one password costs while it is checked, as `millicore passwd` writes its hash (argon2id, 19 MiB).
+const PASSWORD_BYTES: u64 = 19 << 20;
+
+/// A TLS handshake under way.
+const HANDSHAKE_BYTES: u64 = 5 << 10;
+
 impl MemoryBound {
     /// The sum of the parts in bytes.
     pub fn total_bytes(&self) -> u64 {
@@ -49,6 +55,11 @@ impl MemoryBound {
                 product(broker.shards_count(), broker.memory_profile.shard_bytes_max()),
             ),
             ("MQTT connections' buffers", product(broker.frontends_count(), broker.frontend_bytes_max)),
+            (
+                "MQTT clients that prove who they are",
+                product(broker.authentication_threads_count.into(), PASSWORD_BYTES)
+                    + product(broker.handshakes_count_max, HANDSHAKE_BYTES),
+            ),
             ("OPC UA sessions: a message, last values", sessions.saturating_mul(session_bytes)),
             (
                 "egress: pending events, batches in flight",

@@ -31,10 +31,12 @@ pub struct BrokerProfile {
     pub connect_timeout: Duration,
     /// New connections a second, over all listeners; more wait in the kernel's backlog.
     pub connect_rate_per_s_max: u32,
-    /// MQTT sessions, connected or not; one more CONNECT is answered 0x97.
+    /// MQTT sessions of one shard, connected or not; one more CONNECT is answered 0x97.
     pub sessions_count_max: u32,
     /// Subscriptions of one session; one more is answered 0x97.
     pub subscriptions_per_client_max: u32,
+    /// Shared Subscriptions of one shard, each a share's name with a Topic Filter; one more is answered 0x97.
+    pub shared_subscriptions_count_max: u32,
     /// Bytes of one packet, the Maximum Packet Size of CONNACK; at most the largest message of the memory profile.
     pub packet_bytes_max: u32,
     /// QoS 1 and 2 publications that a client may have unacknowledged: Receive Maximum of CONNACK (MQTT 5.0 §3.2.2.3.3).
@@ -45,18 +47,32 @@ pub struct BrokerProfile {
     pub subscriber_queue_bytes_max: u64,
     /// What happens at either limit of a subscriber's queue.
     pub subscriber_queue_when_full: QueueWhenFull,
-    /// Topic Aliases in each direction of a connection (MQTT 5.0 §3.2.2.3.8); 0: none.
+    /// Topic Aliases that a client may set (MQTT 5.0 §3.2.2.3.8); 0: none.
     pub topic_alias_maximum: u16,
+    /// Topic Aliases that are set for a client, at most as many as it takes (MQTT 5.0 §3.1.2.11.5); 0: none.
+    pub client_topic_alias_maximum: u16,
     /// Longest Keep Alive; a longer one is answered with Server Keep Alive (MQTT 5.0 §3.2.2.3.14).
     pub keep_alive_max: Duration,
     /// Longest that a 3.1.1 socket is not read under back-pressure, with its keep-alive suspended; then it is closed.
     pub unread_max: Duration,
     /// Longest Session Expiry Interval; [`BrokerProfile::SESSION_EXPIRY_NEVER`] sets no end.
     pub session_expiry_interval_max: Duration,
+    /// Session Expiry Interval of 3.1.1 clients without Clean Session, at most `session_expiry_interval_max`.
+    pub session_expiry_v3: Duration,
     /// Retained Messages of one shard.
     pub retained_count_max: u32,
     /// Bytes of Retained Messages of one shard, part of its budget.
     pub retained_bytes_max: u64,
+    /// How often the topics below `$SYS` are published; zero: never.
+    pub sys_interval: Duration,
+    /// Threads that do TLS handshakes, on the core of the blocking lane.
+    pub handshake_threads_count: u16,
+    /// TLS handshakes under way at once, and as many sockets that wait for one.
+    pub handshakes_count_max: u32,
+    /// Threads that check passwords and tokens, on the core of the blocking lane.
+    pub authentication_threads_count: u16,
+    /// Clients that may wait to be checked; one more is answered 0x89.
+    pub authentication_queue_count_max: u32,
 }
 
 /// The `memoryProfile` of the broker: a hard budget for each shard, committed lazily.
@@ -153,17 +169,25 @@ impl BrokerProfile {
             connect_rate_per_s_max: table.integer("connect_rate_per_s_max", 1..=100_000),
             sessions_count_max: table.integer("sessions_count_max", 1..=10_000_000),
             subscriptions_per_client_max: table.integer("subscriptions_per_client_max", 1..=1_000_000),
+            shared_subscriptions_count_max: table.integer("shared_subscriptions_count_max", 0..=10_000_000),
             packet_bytes_max: table.integer("packet_bytes_max", 1_024..=268_435_456),
             receive_maximum: table.integer("receive_maximum", 1..=65_535),
             subscriber_queue_count_max: table.integer("subscriber_queue_count_max", 1..=10_000_000),
             subscriber_queue_bytes_max: table.integer("subscriber_queue_bytes_max", 4_096..=2_147_483_648),
             subscriber_queue_when_full: table.choice("subscriber_queue_when_full", &when_full),
             topic_alias_maximum: table.integer("topic_alias_maximum", 0..=65_535),
+            client_topic_alias_maximum: table.integer("client_topic_alias_maximum", 0..=65_535),
             keep_alive_max: table.duration("keep_alive_s_max", 1..=65_535),
             unread_max: table.duration("unread_s_max", 1..=30),
             session_expiry_interval_max: table.duration("session_expiry_interval_s_max", 0..=4_294_967_295),
+            session_expiry_v3: table.duration("session_expiry_v3_s", 0..=4_294_967_295),
             retained_count_max: table.integer("retained_count_max", 0..=10_000_000),
             retained_bytes_max: table.integer("retained_bytes_max", 0..=2_147_483_648),
+            sys_interval: table.duration("sys_interval_s", 0..=86_400),
+            handshake_threads_count: table.integer("handshake_threads_count", 1..=64),
+            handshakes_count_max: table.integer("handshakes_count_max", 1..=65_536),
+            authentication_threads_count: table.integer("authentication_threads_count", 1..=64),
+            authentication_queue_count_max: table.integer("authentication_queue_count_max", 1..=65_536),
         }
     }
 
