@@ -20,6 +20,7 @@ First steps:
   millicore check --config site.toml          what is wrong with your site's file, with line and hint
   millicore plan --profile auto               which actor would sit on which core of this machine
   millicore run --profile auto --config site.toml
+  millicore passwd users alice                a user for a listener with authentication
   millicore top                               watch it";
 
 /// The verbs.
@@ -39,6 +40,10 @@ pub(crate) enum Verb {
     Top(TopArguments),
     /// Change what the running process logs.
     LogLevel(LogLevelArguments),
+    /// Have the running process read certificates, revocation lists, password files, keys of tokens and rules anew.
+    Reload(ControlArguments),
+    /// Create a user in a password file, give one another password, or delete one.
+    Passwd(PasswdArguments),
     /// Print the completions of a shell, to be sourced or installed.
     Completions {
         /// The shell.
@@ -163,6 +168,18 @@ pub(crate) struct LogLevelArguments {
     /// Where to ask.
     #[command(flatten)]
     pub control: ControlArguments,
+}
+
+/// Arguments of `passwd`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PasswdArguments {
+    /// The password file, as a site's file names it; it is created where there is none.
+    pub file: PathBuf,
+    /// The user. The password is asked for, or read from standard input where that is no terminal.
+    pub user: String,
+    /// Delete the user.
+    #[arg(long)]
+    pub delete: bool,
 }
 
 #[cfg(test)]

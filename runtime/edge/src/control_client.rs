@@ -52,7 +52,7 @@ impl ControlClient {
     pub(crate) fn status(&mut self) -> anyhow::Result<NodeSnapshot> {
         match self.ask(Verb::Status)? {
             ControlAnswer::Status(snapshot) => Ok(*snapshot),
-            ControlAnswer::Plan(_) | ControlAnswer::Done | ControlAnswer::Error(_) => {
+            ControlAnswer::Plan(_) | ControlAnswer::Reloaded(_) | ControlAnswer::Done | ControlAnswer::Error(_) => {
                 bail!("not an answer to `status`")
             }
         }
@@ -73,7 +73,10 @@ impl ControlClient {
         }
         match serde_json::from_str(&answer).context("the answer is of another version")? {
             ControlAnswer::Error(problem) => bail!(problem),
-            answer @ (ControlAnswer::Status(_) | ControlAnswer::Plan(_) | ControlAnswer::Done) => Ok(answer),
+            answer @ (ControlAnswer::Status(_)
+            | ControlAnswer::Plan(_)
+            | ControlAnswer::Reloaded(_)
+            | ControlAnswer::Done) => Ok(answer),
         }
     }
 }

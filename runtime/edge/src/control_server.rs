@@ -125,7 +125,7 @@ mod tests {
         async fn answer(&self, request: ControlRequest) -> ControlAnswer {
             match request.verb {
                 Verb::Plan => ControlAnswer::Plan("a table".into()),
-                Verb::Status | Verb::LogLevel { .. } => ControlAnswer::Error("not here".into()),
+                Verb::Status | Verb::LogLevel { .. } | Verb::Reload => ControlAnswer::Error("not here".into()),
             }
         }
     }

@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 use self::process::{Pipeline, Simulator};
 use crate::cli::DemoArguments;
 use crate::screen::{self, View};
+use crate::verbs::print;
 
 /// The key of the local endpoint: a development key, good for nothing else.
 const LOCAL_KEY: &str = "bWlsbGljb3JlLWxvY2FsLWRldmVsb3BtZW50LWtleQ==";
@@ -23,18 +24,21 @@ const LOCAL_KEY: &str = "bWlsbGljb3JlLWxvY2FsLWRldmVsb3BtZW50LWtleQ==";
 /// A process does not start or dies, and its own words are passed on; or a cursor did not balance at the end.
 pub(crate) fn run(arguments: &DemoArguments, stop: Arc<AtomicBool>) -> anyhow::Result<()> {
     let folder = Folder::make()?;
-    println!("starting the simulated plant: {} assets x {} tags, 2 updates/s each", arguments.assets, arguments.tags);
+    say(&format!(
+        "starting the simulated plant: {} assets x {} tags, 2 updates/s each",
+        arguments.assets, arguments.tags
+    ))?;
     let (assets, tags) = (arguments.assets.to_string(), arguments.tags.to_string());
     let plant_arguments = ["--listen", "127.0.0.1:0", "--assets", &assets, "--tags", &tags];
     let plant = Simulator::start("bench-plc", &plant_arguments, &folder.path, &stop)?;
-    println!("starting the local Event Hubs endpoint");
+    say("starting the local Event Hubs endpoint")?;
     let hub_arguments = ["--listen", "127.0.0.1:0", "--hub", "millicore:4", "--key", LOCAL_KEY];
     let hub = Simulator::start("bench-eventhubs", &hub_arguments, &folder.path, &stop)?;
     let (opcua, amqp) = (plant.ready("/endpoints/0")?, hub.ready("/amqp")?);
     let names = Names::of_first(&plant.ready("/first_node_id")?)?;
     let (site, socket) = (folder.path.join("site.toml"), folder.path.join("control.sock"));
     std::fs::write(&site, site_text(arguments, &folder.path, &names, &opcua, &amqp))?;
-    println!("starting the pipeline: profile {}, site {}", arguments.profile, site.display());
+    say(&format!("starting the pipeline: profile {}, site {}", arguments.profile, site.display()))?;
     let pipeline = Pipeline::start(&arguments.profile, &site, &folder.path)?;
     let mut client = pipeline.connect(&socket, &stop)?;
     let mqtt = if arguments.mqtt_port == 0 { "a free port".to_owned() } else { arguments.mqtt_port.to_string() };
@@ -42,14 +46,18 @@ pub(crate) fn run(arguments: &DemoArguments, stop: Arc<AtomicBool>) -> anyhow::R
     let view = View { title, duration: arguments.seconds.map(Duration::from_secs), plain: arguments.plain, stop };
     let last = screen::watch(&mut client, &view).map_err(|error| pipeline.last_words(error))?;
     drop(client);
-    println!("stopping: the pipeline first, so that what is under way arrives");
+    say("stopping: the pipeline first, so that what is under way arrives")?;
     pipeline.stop()?;
     drop((plant, hub));
-    print!("{}", screen::summary(&last));
+    print(&screen::summary(&last))?;
     if !last.imbalances().is_empty() {
         bail!("the conservation law was broken");
     }
     Ok(())
+}
+
+fn say(line: &str) -> anyhow::Result<()> {
+    print(&format!("{line}\n"))
 }
 
 /// How the plant names its assets and tags: `asset007`, `tag03`.

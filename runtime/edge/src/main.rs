@@ -4,6 +4,7 @@ mod cli;
 mod control_client;
 mod control_server;
 mod demo;
+mod passwd;
 mod run;
 mod screen;
 mod site;
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
         Verb::Status(arguments) => verbs::status(&arguments),
         Verb::Top(arguments) => verbs::top(&arguments),
         Verb::LogLevel(arguments) => verbs::log_level(&arguments),
+        Verb::Reload(arguments) => verbs::reload(&arguments),
+        Verb::Passwd(arguments) => passwd::run(&arguments),
         Verb::Completions { shell } => verbs::completions(shell),
     };
     match outcome {

@@ -18,6 +18,7 @@ use crate::cli::{
     StatusArguments, TopArguments,
 };
 use crate::control_client::{ControlClient, default_socket};
+use crate::run::{egress, listeners};
 use crate::screen::{self, View};
 use crate::site::{Site, all_of};
 
@@ -53,6 +54,17 @@ pub(crate) fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
         anyhow::anyhow!("{}\n{mistakes} in {}", all_of(&errors), arguments.config.display())
     })?;
     let plan = resolve(&arguments.profile)?;
+    for warning in &site.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let (mut errors, missing) = listeners::check_files(&site);
+    errors.extend(egress::check_routes(&site, &plan));
+    for missing in &missing {
+        eprintln!("warning: {missing} is not there; `run` needs it");
+    }
+    if !errors.is_empty() {
+        bail!("{}\nmistakes in what {} names", all_of(&errors), arguments.config.display());
+    }
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let memory =
         plan.memory_at(SiteCounts { servers: count(site.servers.len()), destinations: count(site.flows.len()) });
@@ -124,10 +136,24 @@ pub(crate) fn log_level(arguments: &LogLevelArguments) -> anyhow::Result<()> {
     let verb = Verb::LogLevel { filter: arguments.filter.clone() };
     match connect(&arguments.control)?.ask(verb)? {
         ControlAnswer::Done => Ok(()),
-        ControlAnswer::Status(_) | ControlAnswer::Plan(_) | ControlAnswer::Error(_) => {
+        ControlAnswer::Status(_) | ControlAnswer::Plan(_) | ControlAnswer::Reloaded(_) | ControlAnswer::Error(_) => {
             bail!("not an answer to `log-level`")
         }
     }
+}
+
+/// `reload`: tells what is in force anew.
+///
+/// # Errors
+/// Nobody answers, or something could not be used; what was in force before stays.
+pub(crate) fn reload(arguments: &ControlArguments) -> anyhow::Result<()> {
+    let ControlAnswer::Reloaded(reloaded) = connect(arguments)?.ask(Verb::Reload)? else {
+        bail!("not an answer to `reload`");
+    };
+    let changed =
+        if reloaded.changed.is_empty() { "nothing to read anew".to_owned() } else { reloaded.changed.join("\n") };
+    print(&format!("{changed}\n"))?;
+    if reloaded.failed.is_empty() { Ok(()) } else { bail!("{}", reloaded.failed.join("\n")) }
 }
 
 /// `completions`.
@@ -137,7 +163,7 @@ pub(crate) fn log_level(arguments: &LogLevelArguments) -> anyhow::Result<()> {
 pub(crate) fn completions(shell: Shell) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "millicore", &mut script);
-    Ok(std::io::stdout().write_all(&script)?)
+    print(&String::from_utf8_lossy(&script))
 }
 
 fn socket(arguments: &ControlArguments) -> PathBuf {
@@ -148,9 +174,12 @@ fn connect(arguments: &ControlArguments) -> anyhow::Result<ControlClient> {
     ControlClient::connect(&socket(arguments))
 }
 
-/// Prints to standard output. A reader that has gone away is an error, not a panic.
-fn print(text: &str) -> anyhow::Result<()> {
-    std::io::stdout().write_all(text.as_bytes()).context("standard output")
+/// Prints to standard output. A reader that has gone away has read enough.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("standard output"),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// A flag that SIGINT and SIGTERM set.

@@ -21,7 +21,7 @@ fn check(file: &Path) -> Output {
 
 #[test]
 fn the_example_sites_have_no_mistakes_and_missing_secrets_are_told() {
-    for (name, tags, secrets) in [("site-minimal.toml", "tags 2", 1), ("site-real.toml", "tags 6", 3)] {
+    for (name, tags, secrets) in [("site-minimal.toml", "tags 2", 1), ("site-real.toml", "tags 6", 5)] {
         let output = check(&example(name));
         let (shown, told) = (text(&output.stdout), text(&output.stderr));
         assert!(output.status.success(), "{name}: {told}");
@@ -80,9 +80,38 @@ fn without_a_running_process_status_top_and_log_level_say_how_to_start_one() {
 }
 
 #[test]
+fn users_come_and_go_and_top_does_not_mind_who_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("users");
+    let passwd = |arguments: &[&str], password: &str| {
+        use std::io::Write;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_millicore"));
+        command.arg("passwd").arg(&file).args(arguments);
+        command.stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        // A process that needs no password may have ended.
+        let _is_gone = process.stdin.take().unwrap().write_all(password.as_bytes());
+        process.wait_with_output().unwrap()
+    };
+    assert!(text(&passwd(&["alice"], "secret\n").stderr).contains("alice is a new user"));
+    assert!(text(&passwd(&["alice"], "other\n").stderr).contains("another password"));
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with("alice:$argon2id$"));
+    assert!(!passwd(&["bob"], "\n").status.success(), "an empty password is none");
+    assert!(passwd(&["alice", "--delete"], "").status.success());
+    assert!(!passwd(&["alice", "--delete"], "").status.success(), "she is gone");
+    // A reader that goes away at once, as `head` does.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_millicore"));
+    command.args(["completions", "bash"]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    drop(process.stdout.take());
+    let output = process.wait_with_output().unwrap();
+    assert!(!text(&output.stderr).contains("panicked"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn help_names_the_first_steps_and_completions_name_the_verbs() {
     let help = text(&millicore(&["--help"]).stdout);
-    for verb in ["run", "plan", "check", "demo", "status", "top", "log-level", "completions"] {
+    for verb in ["run", "plan", "check", "demo", "status", "top", "log-level", "reload", "passwd", "completions"] {
         assert!(help.contains(verb), "{verb} is missing in\n{help}");
     }
     for shell in ["bash", "zsh", "fish"] {

@@ -23,6 +23,8 @@ pub enum Verb {
         /// For example `info,opcua_subscription=debug`.
         filter: String,
     },
+    /// Reads certificates, revocation lists, password files, keys of tokens and the site's authorization rules anew.
+    Reload,
 }
 
 /// One line to the socket.
@@ -70,6 +72,15 @@ impl ControlRequest {
     }
 }
 
+/// What a reload has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// What is in force anew, a sentence each.
+    pub changed: Vec<String>,
+    /// What could not be used, a sentence each; what was in force before stays.
+    pub failed: Vec<String>,
+}
+
 /// One line from the socket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -78,6 +89,8 @@ pub enum ControlAnswer {
     Status(Box<NodeSnapshot>),
     /// To [`Verb::Plan`].
     Plan(String),
+    /// To [`Verb::Reload`].
+    Reloaded(Reloaded),
     /// It was done.
     Done,
     /// It was not, and why.

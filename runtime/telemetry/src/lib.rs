@@ -14,7 +14,9 @@ mod core_meter;
 mod hop_histograms;
 mod snapshot;
 
-pub use control::{CONTROL_LINE_BYTES_MAX, CONTROL_VERSION, ControlAnswer, ControlError, ControlRequest, Verb};
+pub use control::{
+    CONTROL_LINE_BYTES_MAX, CONTROL_VERSION, ControlAnswer, ControlError, ControlRequest, Reloaded, Verb,
+};
 pub use core_meter::{ActorKind, ActorUse, CoreMeter, RecentMessage};
 pub use hop_histograms::{HopCounts, HopHistograms, HopSummary};
 pub use snapshot::{

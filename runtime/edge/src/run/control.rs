@@ -1,13 +1,18 @@
 //! The control lane: answers operators with what the cores answer it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use authentication::Gate;
 use executor::{Clock, ExecutorStats};
 use mailbox::Sender;
+use mqtt_listener::HandshakeLane;
 use telemetry::{ControlAnswer, ControlRequest, LaneSnapshot, NodeSnapshot, ProcessSnapshot, Verb};
+use tokio::sync::Mutex;
 
-use super::snapshot::{CoreAnswer, CoreQuery, micros};
+use super::reload::Reloader;
+use super::snapshot::{CoreAnswer, CoreRequest, micros};
 use crate::control_server::ControlService;
 
 /// How long the cores may take to answer; a stalled one is left out.
@@ -26,8 +31,12 @@ pub(super) struct NodeService {
     pub(super) durability: String,
     /// The plan as a table.
     pub(super) plan: String,
-    pub(super) cores: Vec<Sender<CoreQuery>>,
+    pub(super) cores: Vec<Sender<CoreRequest>>,
     pub(super) lanes: Vec<Arc<ExecutorStats>>,
+    pub(super) handshake_lane: Option<HandshakeLane>,
+    pub(super) gate: Option<Gate>,
+    /// Shared with who looks at the files now and then.
+    pub(super) reloader: Arc<Mutex<Reloader>>,
     pub(super) log_filter: LogFilter,
     /// Notices of the start.
     pub(super) notices: Vec<String>,
@@ -38,6 +47,7 @@ impl ControlService for NodeService {
         match request.verb {
             Verb::Status => ControlAnswer::Status(Box::new(self.snapshot().await)),
             Verb::Plan => ControlAnswer::Plan(self.plan.clone()),
+            Verb::Reload => ControlAnswer::Reloaded(self.reloader.lock().await.reload().await),
             Verb::LogLevel { filter } => match (self.log_filter)(&filter) {
                 Ok(()) => ControlAnswer::Done,
                 Err(error) => ControlAnswer::Error(error),
@@ -50,8 +60,11 @@ impl NodeService {
     /// Asks every core at once and waits for the answers.
     async fn snapshot(&self) -> NodeSnapshot {
         let (answer, answers) = flume::bounded(self.cores.len().max(1));
-        let asked =
-            self.cores.iter().filter(|core| core.try_send(CoreQuery { answer: answer.clone() }).is_ok()).count();
+        let asked = self
+            .cores
+            .iter()
+            .filter(|core| core.try_send(CoreRequest::Snapshot { answer: answer.clone() }).is_ok())
+            .count();
         drop(answer);
         let mut cores: Vec<CoreAnswer> = Vec::with_capacity(asked);
         let gather = async {
@@ -81,9 +94,55 @@ impl NodeService {
             durability: self.durability.clone(),
             process: process_snapshot(),
             cores: cores.into_iter().map(|core| core.core).collect(),
-            lanes: self.lanes.iter().map(|stats| lane_snapshot(stats)).collect(),
+            lanes: self.lanes.iter().map(|stats| lane_snapshot(stats)).chain(self.access_lanes()).collect(),
             notices,
         }
+    }
+
+    /// The threads that let MQTT clients in, where there are any.
+    fn access_lanes(&self) -> Vec<LaneSnapshot> {
+        let handshakes = self.handshake_lane.as_ref().map(|lane| {
+            let counts = lane.counts();
+            let counters = [
+                ("begun", counts.begun),
+                ("finished", counts.finished),
+                ("failed", counts.failed),
+                ("timed_out", counts.timed_out),
+                ("evicted", counts.evicted),
+                ("refused", counts.refused),
+                ("under_way", counts.under_way),
+                ("reloads", counts.reloads),
+                ("reload_failures", counts.reload_failures),
+            ];
+            threads_snapshot("handshake", &counters)
+        });
+        let access = self.gate.as_ref().map(|gate| {
+            let counts = gate.counters();
+            let counters = [
+                ("granted", counts.granted),
+                ("denied", counts.denied),
+                ("busy", counts.busy),
+                ("rate_limited", counts.rate_limited),
+            ];
+            threads_snapshot("access", &counters)
+        });
+        handshakes.into_iter().chain(access).collect()
+    }
+}
+
+/// Threads that are called `name` with a number behind, as one lane.
+fn threads_snapshot(name: &str, counters: &[(&str, u64)]) -> LaneSnapshot {
+    let is_one = |comm: &str| {
+        let number = comm.trim().strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        number.is_some_and(|number| number.parse::<u32>().is_ok())
+    };
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten().map(|task| task.path());
+    let ours = tasks.filter(|task| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| is_one(&comm)));
+    LaneSnapshot {
+        name: name.to_owned(),
+        cpu: None,
+        thread_cpu_us: ours.map(|task| stat_cpu_us(&task.join("stat").to_string_lossy())).sum(),
+        counters: counters.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
     }
 }
 
@@ -92,7 +151,7 @@ fn lane_snapshot(stats: &ExecutorStats) -> LaneSnapshot {
         name: stats.name().to_owned(),
         cpu: stats.cpu().and_then(|cpu| u32::try_from(cpu).ok()),
         thread_cpu_us: thread_cpu_us(stats.thread_id()),
-        counters: std::collections::BTreeMap::new(),
+        counters: BTreeMap::new(),
     }
 }
 

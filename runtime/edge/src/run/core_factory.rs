@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use anyhow::Context;
+use authentication::Gate;
 use broker_partition::{BrokerPartition, FlowSource, MemoryLog, PartitionConfig, PartitionLimits};
 use contract::{CoreIndex, Credit, Epoch, FlowIndex, LogRequest, LogResponse, PartitionIndex, SourceIndex, UtcTime};
 use dataflow::{Dataflow, KeyChoice, Program};
@@ -12,25 +13,26 @@ use eventhubs_lane::{LaneAnswer, LaneCommand};
 use executor::{Blocking, BoxError, Clock, Core, CoreContext, CoreFactory, ExecutorSpec, local_channel};
 use mailbox::{Doorbell, Receiver, Sender};
 use mqtt_connection::{Authentication, ConnectionConfig};
-use mqtt_listener::{BoundListener, CoreListener, Frontend, FrontendConfig, ListenerConfig};
+use mqtt_listener::{BoundListener, CoreListener, Frontend, FrontendConfig};
 use opcua_transport::spawn_transport;
 use placement::{ActorKind, Plan, QueueWhenFull};
 use wiring::{Envelope, FlowAddress, Host, HostParts, HostedPartition, PartitionLog, Topology};
 
+use super::client_access::ClientAccess;
 use super::egress::LaneEnds;
 use super::left::Left;
+use super::listeners::ListenerAccess;
+use super::memory_limit::MemoryLimit;
 use super::outlet::Outlet;
 use super::placed_core::{Inlets, PlacedCore};
-use super::snapshot::{CoreQuery, Labels};
+use super::snapshot::{CoreRequest, Labels};
 use super::sources::Source;
 use super::state_file::StateFile;
 use super::world::{LaneRoute, SourceShells, World};
 use crate::site::{PartitionKey, Site};
 
-/// Listening sockets of one core.
-const LISTENERS_MAX: usize = 64;
-/// Questions of the control lane that may wait for a core.
-const QUERIES_MAX: usize = 16;
+/// Requests of the control lane that may wait for a core.
+const REQUESTS_MAX: usize = 16;
 /// Messages of one transport that may wait for its actor; then its socket is not read.
 const TRANSPORT_MESSAGES_MAX: usize = 64;
 /// Commands that may wait for one transport.
@@ -50,6 +52,10 @@ pub(super) struct CoreBlueprint {
     pub(super) blocking: Blocking,
     /// Where cores tell what a stop has not delivered yet.
     pub(super) left: Arc<Left>,
+    /// By listener, who is let in and what clients may do.
+    pub(super) listeners: Vec<ListenerAccess>,
+    /// Who checks credentials.
+    pub(super) gate: Option<Gate>,
 }
 
 /// The mailboxes of all cores, before they are handed out.
@@ -59,7 +65,7 @@ pub(super) struct CoreMailboxes {
 
 struct CoreMailbox {
     envelopes: (Sender<Envelope>, Receiver<Envelope>),
-    queries: (Sender<CoreQuery>, Receiver<CoreQuery>),
+    requests: (Sender<CoreRequest>, Receiver<CoreRequest>),
 }
 
 impl CoreMailboxes {
@@ -70,42 +76,16 @@ impl CoreMailboxes {
             let depth = planned.actors.iter().map(depth).sum::<usize>().max(16);
             CoreMailbox {
                 envelopes: mailbox::channel(depth, &spec.doorbell),
-                queries: mailbox::channel(QUERIES_MAX, &spec.doorbell),
+                requests: mailbox::channel(REQUESTS_MAX, &spec.doorbell),
             }
         };
         Self { cores: specs.iter().zip(&plan.executors).map(mailbox).collect() }
     }
 
     /// Where the control lane asks each core.
-    pub(super) fn query_senders(&self) -> Vec<Sender<CoreQuery>> {
-        self.cores.iter().map(|core| core.queries.0.clone()).collect()
+    pub(super) fn request_senders(&self) -> Vec<Sender<CoreRequest>> {
+        self.cores.iter().map(|core| core.requests.0.clone()).collect()
     }
-}
-
-/// The listeners of the site, bound before anything starts: a port in use is told at once.
-pub(super) fn bind_listeners(site: &Site, plan: &Plan) -> anyhow::Result<Vec<BoundListener>> {
-    let workers_count = plan.profile.broker.frontends_count() as usize;
-    let bind = |listener: &crate::site::Listener| {
-        let config = ListenerConfig { core_count: workers_count, ..ListenerConfig::new(*listener.bind.get_ref()) };
-        let bound = mqtt_listener::bind(&config)?;
-        tracing::info!(address = %bound.address(), "MQTT listener");
-        Ok(bound)
-    };
-    let most = (0..plan.executors.len())
-        .map(|executor| {
-            (0..plan.profile.broker.frontends_count())
-                .filter(|worker| plan.executor_of(ActorKind::MqttConnection, *worker) == executor)
-                .count()
-        })
-        .max()
-        .unwrap_or(0);
-    anyhow::ensure!(
-        most * site.listeners.len() <= LISTENERS_MAX,
-        "{} listeners for {most} frontend workers on one core are more than {LISTENERS_MAX} sockets: use fewer listeners, or \
-         fewer frontend_workers in the profile",
-        site.listeners.len()
-    );
-    site.listeners.iter().map(bind).collect()
 }
 
 /// One factory for each executor.
@@ -130,7 +110,7 @@ pub(super) fn factories(
             lanes: lanes.commands.clone(),
             envelopes: mailbox.envelopes.1,
             lane_answers: answers.extract_if(.., is_here).collect(),
-            queries: mailbox.queries.1,
+            requests: mailbox.requests.1,
             listeners: std::mem::take(&mut parts[index]),
         };
         let blueprint = Arc::clone(blueprint);
@@ -163,7 +143,7 @@ struct CoreEnds {
     lanes: Vec<Sender<LaneCommand>>,
     envelopes: Receiver<Envelope>,
     lane_answers: Vec<(FlowIndex, Receiver<LaneAnswer>)>,
-    queries: Receiver<CoreQuery>,
+    requests: Receiver<CoreRequest>,
     listeners: Vec<CoreListener>,
 }
 
@@ -171,7 +151,14 @@ fn build(blueprint: &CoreBlueprint, ends: CoreEnds, context: &CoreContext) -> an
     let here = ends.index;
     let clock = context.clock();
     let outlet = |sender: Sender<_>| Outlet::new(sender, ends.doorbell.clone());
-    let mut world = World::new(clock, blueprint.labels.clone());
+    let share = frontend_share(blueprint, here);
+    let of_listener = |listener: &ListenerAccess| {
+        let live_max = listener.connections_count_max.map_or(u64::MAX, |count| share.of(count).into());
+        (listener.authenticators.clone(), live_max)
+    };
+    let listeners = blueprint.listeners.iter().map(of_listener).collect();
+    let clients = ClientAccess::new(context.clone(), blueprint.gate.clone(), listeners);
+    let mut world = World::new(clock, blueprint.labels.clone(), clients);
     world.cores = (0..).zip(ends.senders).map(|(core, sender)| (core != here.0).then(|| outlet(sender))).collect();
     world.lanes = ends.lanes.into_iter().map(|sender| Outlet::new(sender, ends.doorbell.clone())).collect();
     world.lane_routes = (0..).map(FlowIndex).zip(blueprint.lane_routes.iter().copied()).collect();
@@ -191,9 +178,10 @@ fn build(blueprint: &CoreBlueprint, ends: CoreEnds, context: &CoreContext) -> an
         stats: Arc::clone(context.stats()),
         host,
         world,
-        connection_config: Arc::new(connection_config(blueprint, clock)),
-        inlets: Inlets { envelopes: ends.envelopes, lane_answers: ends.lane_answers, queries: ends.queries, sources },
+        inlets: Inlets { envelopes: ends.envelopes, lane_answers: ends.lane_answers, requests: ends.requests, sources },
         left: Arc::clone(&blueprint.left),
+        connection_configs: connection_configs(blueprint, clock),
+        memory: MemoryLimit::new(share.memory_bytes(blueprint)),
         taken: VecDeque::new(),
         socket_events: VecDeque::new(),
     }))
@@ -215,19 +203,40 @@ fn start_source(
     Ok(from_transport)
 }
 
-fn frontend_config(blueprint: &CoreBlueprint, core: CoreIndex) -> FrontendConfig {
-    let broker = &blueprint.plan.profile.broker;
-    let workers_count = broker.frontends_count().max(1);
-    // Workers that share an executor share one frontend, with all their shares.
+/// The frontend workers of one executor, which share one frontend, among all.
+#[derive(Clone, Copy)]
+struct FrontendShare {
+    workers_here: u32,
+    workers_count: u32,
+}
+
+impl FrontendShare {
+    /// This executor's part of a limit of the process, rounded up.
+    fn of(self, all: u32) -> u32 {
+        let part = (u64::from(all) * u64::from(self.workers_here)).div_ceil(u64::from(self.workers_count));
+        u32::try_from(part).unwrap_or(u32::MAX)
+    }
+
+    /// What the connections here may hold together.
+    fn memory_bytes(self, blueprint: &CoreBlueprint) -> usize {
+        let bytes = blueprint.plan.profile.broker.frontend_bytes_max.saturating_mul(self.workers_here.into());
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+}
+
+fn frontend_share(blueprint: &CoreBlueprint, core: CoreIndex) -> FrontendShare {
+    let workers_count = blueprint.plan.profile.broker.frontends_count().max(1);
     let is_here = |worker: &u32| blueprint.plan.executor_of(ActorKind::MqttConnection, *worker) == usize::from(core.0);
     let workers_here = u32::try_from((0..workers_count).filter(is_here).count()).unwrap_or(1).max(1);
-    let share = |all: u32| {
-        let part = (u64::from(all) * u64::from(workers_here)).div_ceil(u64::from(workers_count));
-        u32::try_from(part).unwrap_or(u32::MAX)
-    };
+    FrontendShare { workers_here, workers_count }
+}
+
+fn frontend_config(blueprint: &CoreBlueprint, core: CoreIndex) -> FrontendConfig {
+    let broker = &blueprint.plan.profile.broker;
+    let share = frontend_share(blueprint, core);
     FrontendConfig {
-        connections_max: share(broker.connections_count_max),
-        connect_rate_max: Some(share(broker.connect_rate_per_s_max)),
+        connections_max: share.of(broker.connections_count_max),
+        connect_rate_max: Some(share.of(broker.connect_rate_per_s_max)),
         ..FrontendConfig::new(core)
     }
 }
@@ -344,7 +353,7 @@ fn hosted_partition(blueprint: &CoreBlueprint, partition: PartitionIndex) -> Hos
             retained_bytes_max: broker.retained_bytes_max,
             subscriptions_per_client_max: broker.subscriptions_per_client_max,
             subscriptions_count_max: u32::MAX,
-            shared_subscriptions_count_max: broker.subscriptions_per_client_max,
+            shared_subscriptions_count_max: broker.shared_subscriptions_count_max,
             sessions_count_max: broker.sessions_count_max,
         },
     };
@@ -354,22 +363,34 @@ fn hosted_partition(blueprint: &CoreBlueprint, partition: PartitionIndex) -> Hos
     }
 }
 
-fn connection_config(blueprint: &CoreBlueprint, clock: Clock) -> ConnectionConfig {
+/// By listener, the limits and rules of its connections.
+fn connection_configs(blueprint: &CoreBlueprint, clock: Clock) -> Vec<Arc<ConnectionConfig>> {
+    let now = clock.now();
+    let utc_at_start = UtcTime::from_ticks(clock.utc().ticks() - i64::try_from(now.as_nanos() / 100).unwrap_or(0));
     let broker = &blueprint.plan.profile.broker;
-    let since_start = i64::try_from(clock.now().as_nanos() / 100).unwrap_or(0);
-    let utc_at_start = UtcTime::from_ticks(clock.utc().ticks() - since_start);
-    ConnectionConfig {
+    let seconds = |time: std::time::Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    let of_listener = |listener: &ListenerAccess| ConnectionConfig {
         partitions_count: blueprint.topology.partitions_count(),
         packet_bytes_max: broker.packet_bytes_max,
         receive_maximum: broker.receive_maximum,
         connect_timeout: broker.connect_timeout,
         keep_alive_max: broker.keep_alive_max,
         unread_max: broker.unread_max,
+        session_expiry_max_s: seconds(broker.session_expiry_interval_max),
+        session_expiry_v3_s: seconds(broker.session_expiry_v3.min(broker.session_expiry_interval_max)),
         subscriptions_per_client_max: broker.subscriptions_per_client_max,
         topic_alias_maximum: broker.topic_alias_maximum,
+        client_topic_alias_maximum: broker.client_topic_alias_maximum,
         client_identifier_seed: blueprint.epoch.0,
         utc_at_start,
-        authentication: Authentication::AllowAnonymous,
+        authentication: match listener.authenticators {
+            Some(_) => Authentication::Required,
+            None => Authentication::AllowAnonymous,
+        },
+        access: Arc::clone(&listener.rules),
+        denied_publish_v3: listener.denied_publish_v3,
+        reason_strings: true,
         ..ConnectionConfig::default()
-    }
+    };
+    blueprint.listeners.iter().map(of_listener).map(Arc::new).collect()
 }

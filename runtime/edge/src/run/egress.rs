@@ -10,7 +10,7 @@ use placement::{LaneKind, Plan};
 use wiring::Topology;
 
 use super::world::LaneRoute;
-use crate::site::{Authentication, Flow, Site};
+use crate::site::{Authentication, Flow, Site, SiteError};
 
 /// The ends of the lanes that belong to cores.
 pub(super) struct LaneEnds {
@@ -58,6 +58,20 @@ pub(super) fn start(
         lanes.push(Lane::start(spec, supervisor, move |context| Box::pin(run_lane(context, routes, to_lane)))?);
     }
     Ok((lanes, ends))
+}
+
+/// What is wrong with the destinations whose secrets can be read here and now; no secret is told.
+pub(crate) fn check_routes(site: &Site, plan: &Plan) -> Vec<SiteError> {
+    let mut errors = Vec::new();
+    for flow in &site.flows {
+        let secret = flow.event_hub.authentication().map(Authentication::into_secret);
+        let is_readable = secret.is_ok_and(|(key, secret)| secret.read(&site.folder, key).is_ok());
+        if is_readable && let Err(error) = route_config(site, flow, plan) {
+            let hint = "copy it whole, as the portal shows it under Shared access policies";
+            errors.push(site.error_at(flow.event_hub.hub.span(), format!("{error:#}"), hint));
+        }
+    }
+    errors
 }
 
 fn route_config(site: &Site, flow: &Flow, plan: &Plan) -> anyhow::Result<RouteConfig> {

@@ -8,6 +8,11 @@
 //! | `outlet.rs` | the way to a mailbox that may be full |
 //! | `core_factory.rs` | builds one executor's actors and shells on its thread |
 //! | `egress.rs` | the lanes of the destinations |
+//! | `listeners.rs` | MQTT listeners made ready: files read, lanes started, ports opened |
+//! | `client_access.rs` | who the clients of one core are, and the way to those who check |
+//! | `memory_limit.rs` | what the connections of one core may hold together |
+//! | `reload.rs` | files that are read anew while the process runs |
+//! | `sys_topics.rs` | the topics below `$SYS` |
 //! | `state_file.rs` | a Session's saved state on disk |
 //! | `left.rs` | what a stop has not delivered yet |
 //! | `notices.rs` | what actors report, in words |
@@ -15,18 +20,23 @@
 //! | `logging.rs`, `signals.rs` | the log and its level; SIGTERM and SIGINT |
 
 mod arrangement;
+mod client_access;
 mod control;
 mod core_factory;
-mod egress;
+pub(crate) mod egress;
 mod left;
+pub(crate) mod listeners;
 mod logging;
+mod memory_limit;
 mod notices;
 mod outlet;
 mod placed_core;
+mod reload;
 mod signals;
 mod snapshot;
 mod sources;
 mod state_file;
+mod sys_topics;
 mod world;
 
 use std::path::Path;
@@ -44,7 +54,10 @@ use self::arrangement::Counts;
 use self::control::NodeService;
 use self::core_factory::{CoreBlueprint, CoreMailboxes};
 use self::left::Left;
+use self::listeners::Listeners;
+use self::reload::Reloader;
 use self::snapshot::Labels;
+use self::sys_topics::SysTopics;
 use crate::cli::RunArguments;
 use crate::control_server::ControlSocketFile;
 use crate::site::Site;
@@ -71,11 +84,14 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
+    for warning in &site.warnings {
+        tracing::warn!("{warning}");
+    }
     let supervisor = Supervisor::new(LANES_GRACE, |report: &PanicReport| {
         if placed_core::survives(&report.name) { Decision::Restart } else { Decision::EndProcess }
     });
     signals::stop_on_signals(supervisor.stop_handle(), Duration::from_secs(arguments.stop_seconds))?;
-    let node = Node::start(site, plan, supervisor, log_filter)?;
+    let node = Node::start(site, &arguments.config, plan, supervisor, log_filter)?;
     tracing::info!("running; stop with Ctrl-C or SIGTERM");
     node.join()
 }
@@ -103,7 +119,13 @@ struct Node {
 }
 
 impl Node {
-    fn start(site: Site, plan: Plan, supervisor: Supervisor, log_filter: control::LogFilter) -> anyhow::Result<Self> {
+    fn start(
+        site: Site,
+        site_file: &Path,
+        plan: Plan,
+        supervisor: Supervisor,
+        log_filter: control::LogFilter,
+    ) -> anyhow::Result<Self> {
         let clock = Clock::new();
         let partitions_count = u16::try_from(plan.profile.broker.shards_count()).context("broker partitions")?;
         let sources = sources::sources(&site, &plan.profile, partitions_count);
@@ -117,13 +139,14 @@ impl Node {
         let labels = Labels {
             sources: sources.iter().map(|source| source.name.clone()).collect(),
             flows: site.flows.iter().map(|flow| flow.name.get_ref().clone()).collect(),
+            listeners: site.listeners.iter().map(crate::site::Listener::label).collect(),
         };
-        let listeners = core_factory::bind_listeners(&site, &plan)?;
+        let (listeners, bound) = listeners::start(&site, &plan)?;
         let specs: Vec<ExecutorSpec> = plan.executors.iter().map(|planned| executor_spec(&plan, planned)).collect();
         preflight(&specs)?;
         let blocking = start_blocking(&plan)?;
         let mailboxes = CoreMailboxes::make(&plan, &specs);
-        let queries = mailboxes.query_senders();
+        let requests = mailboxes.request_senders();
         let (egress_lanes, lane_ends) = egress::start(&site, &plan, &topology, &specs, &supervisor)?;
         let blueprint = Arc::new(CoreBlueprint {
             site,
@@ -133,24 +156,35 @@ impl Node {
             epoch: contract::Epoch(u64::try_from(clock.utc().ticks()).unwrap_or(0)),
             lane_routes: lane_ends.routes.clone(),
             left: Arc::new(Left::new(plan.executors.len())),
+            listeners: listeners.access.clone(),
+            gate: listeners.gate.clone(),
             blocking,
             plan,
         });
         let plan = &blueprint.plan;
-        let cores = core_factory::factories(&blueprint, specs, mailboxes, lane_ends, listeners);
+        let cores = core_factory::factories(&blueprint, specs, mailboxes, lane_ends, bound);
+        let Listeners { access, tls, handshake_lane, gate, self_made } = listeners;
+        let reloader = Reloader::new(site_file.to_owned(), access, tls, self_made, requests.clone());
         let service = NodeService {
             clock,
             profile: plan.profile.name.clone(),
             folded: plan.folded.clone(),
             durability: durability(plan),
             plan: plan.table(),
-            cores: queries,
+            cores: requests.clone(),
             lanes: egress_lanes.iter().map(|lane| Arc::clone(lane.stats())).collect(),
+            handshake_lane,
+            gate,
+            reloader: Arc::new(tokio::sync::Mutex::new(reloader)),
             log_filter,
             notices: plan.warnings.iter().map(ToString::to_string).collect(),
         };
         // Before anything speaks to a server: a second process of the same site finds the socket taken, and does no harm.
-        let control_lane = start_control(&blueprint, &supervisor, service)?;
+        // Without a listener nobody can subscribe to them.
+        let sys_interval =
+            if blueprint.listeners.is_empty() { Duration::ZERO } else { plan.profile.broker.sys_interval };
+        let sys_topics = SysTopics::new(sys_interval, clock, topology, requests);
+        let control_lane = start_control(&blueprint, &supervisor, service, sys_topics)?;
         let left = Arc::clone(&blueprint.left);
         match Executors::start(&supervisor, cores) {
             Ok(executors) => Ok(Self { supervisor, executors, egress_lanes, control_lane, left }),
@@ -213,12 +247,18 @@ fn start_blocking(plan: &Plan) -> anyhow::Result<Blocking> {
     Ok(Blocking::start(&spec)?)
 }
 
-fn start_control(blueprint: &CoreBlueprint, supervisor: &Supervisor, service: NodeService) -> anyhow::Result<Lane> {
+fn start_control(
+    blueprint: &CoreBlueprint,
+    supervisor: &Supervisor,
+    service: NodeService,
+    sys_topics: SysTopics,
+) -> anyhow::Result<Lane> {
     let path = blueprint.site.control_socket();
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
     let lane = blueprint.plan.lane_of(LaneKind::Control, 0);
+    let has_listeners = !blueprint.listeners.is_empty();
     let (bound, is_bound) = flume::bounded(1);
     let spec = LaneSpec::new(lane.name(), Some(lane.cpu));
     let lane = Lane::start(spec, supervisor, move |context| {
@@ -232,8 +272,11 @@ fn start_control(blueprint: &CoreBlueprint, supervisor: &Supervisor, service: No
                 }
             };
             let _answered = bound.send(Ok(()));
+            let reloader = Arc::clone(&service.reloader);
             tokio::select! {
                 () = socket.serve(std::rc::Rc::new(service)) => {}
+                () = look_at_files(has_listeners, &reloader) => {}
+                () = sys_topics.run() => {}
                 () = context.stop_token.stopped() => {}
             }
             Ok(())
@@ -241,6 +284,17 @@ fn start_control(blueprint: &CoreBlueprint, supervisor: &Supervisor, service: No
     })?;
     is_bound.recv().context("the control lane ended at its start")??;
     Ok(lane)
+}
+
+/// Reads changed files anew, for ever; a site without listeners has none.
+async fn look_at_files(has_listeners: bool, reloader: &tokio::sync::Mutex<Reloader>) {
+    if !has_listeners {
+        return std::future::pending().await;
+    }
+    loop {
+        tokio::time::sleep(reload::PERIOD).await;
+        reloader.lock().await.poll().await;
+    }
 }
 
 fn make_state_directory(directory: &Path) -> anyhow::Result<()> {

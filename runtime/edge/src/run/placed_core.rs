@@ -12,7 +12,9 @@ use mqtt_listener::Event;
 use wiring::{Address, Envelope, Host, ListenerIndex, StopStage};
 
 use super::left::Left;
-use super::snapshot::{CoreAnswer, CoreQuery, core_snapshot};
+use super::memory_limit::MemoryLimit;
+use super::snapshot::{Clients, CoreAnswer, CoreRequest, RulesChange, core_snapshot};
+use super::sys_topics::Tally;
 use super::world::World;
 
 /// Messages that are taken from one mailbox in a turn, before the actors have theirs.
@@ -27,7 +29,7 @@ pub(super) struct Inlets {
     /// From the lanes to the batchers of this core.
     pub(super) lane_answers: Vec<(FlowIndex, Receiver<LaneAnswer>)>,
     /// From the control lane.
-    pub(super) queries: Receiver<CoreQuery>,
+    pub(super) requests: Receiver<CoreRequest>,
     /// From the transports of this core's Sessions.
     pub(super) sources: Vec<(SourceIndex, LocalReceiver<opcua_subscription::Message>)>,
 }
@@ -38,11 +40,12 @@ pub(super) struct PlacedCore {
     pub(super) name: String,
     pub(super) stats: Arc<ExecutorStats>,
     pub(super) host: Host,
-    /// What connections may do: all listeners have the same limits and rules.
-    pub(super) connection_config: Arc<ConnectionConfig>,
     pub(super) world: World,
     pub(super) inlets: Inlets,
     pub(super) left: Arc<Left>,
+    /// By listener, what holds for connections that come.
+    pub(super) connection_configs: Vec<Arc<ConnectionConfig>>,
+    pub(super) memory: MemoryLimit,
     /// Messages on their way from a mailbox to the host; empty between turns.
     pub(super) taken: VecDeque<Envelope>,
     pub(super) socket_events: VecDeque<(ConnectionAddress, Event)>,
@@ -64,14 +67,17 @@ impl PlacedCore {
                 }
             }
             more |= self.take_socket_events(now);
+            while let Some((connection, message)) = self.world.clients.next_answer() {
+                self.host.deliver(Envelope::Connection(connection, message));
+            }
         }
         for (flow, answers) in &mut self.inlets.lane_answers {
             while let Some(answer) = answers.receive() {
                 self.host.deliver(Envelope::Batcher(*flow, answer.message));
             }
         }
-        while let Some(query) = self.inlets.queries.receive() {
-            self.answer(&query);
+        while let Some(request) = self.inlets.requests.receive() {
+            self.obey(request);
         }
         more
     }
@@ -81,9 +87,13 @@ impl PlacedCore {
         let more = frontend.poll_events(now, &mut self.socket_events, TAKEN_MAX);
         for (connection, event) in self.socket_events.drain(..) {
             let message = match event {
-                Event::Accepted { .. } => {
-                    let config = Arc::clone(&self.connection_config);
-                    self.host.accept(connection, ListenerIndex::default(), config, now);
+                Event::Accepted { peer, listener, tls } => {
+                    if !self.world.clients.open(connection, listener, peer.ip(), tls) {
+                        frontend.forget(connection);
+                        continue;
+                    }
+                    let config = Arc::clone(&self.connection_configs[usize::from(listener)]);
+                    self.host.accept(connection, ListenerIndex(listener), config, now);
                     continue;
                 }
                 Event::Received(bytes) => mqtt_connection::Message::Received(bytes),
@@ -95,21 +105,51 @@ impl PlacedCore {
         more
     }
 
-    fn answer(&self, query: &CoreQuery) {
-        let answer = CoreAnswer {
-            core: core_snapshot(self.index, &self.name, &self.stats, &self.world.meter, &self.host, &self.world.labels),
-            notices: self.world.notices.newest(),
+    fn obey(&mut self, request: CoreRequest) {
+        match request {
+            CoreRequest::Snapshot { answer } => {
+                // Whoever asked may have gone away.
+                let _nobody_waits = answer.try_send(self.snapshot());
+            }
+            CoreRequest::Tally { answer, publications } => {
+                for publication in publications {
+                    self.host.deliver(publication);
+                }
+                let frontend = self.world.frontend.as_ref().map(mqtt_listener::Frontend::counts);
+                let _nobody_waits = answer.try_send(Tally::of_core(&self.host, frontend));
+            }
+            CoreRequest::ChangeRules(changes) => {
+                for RulesChange { listener, rules } in changes.iter() {
+                    let config = &mut self.connection_configs[usize::from(*listener)];
+                    *config = Arc::new(ConnectionConfig { access: Arc::clone(rules), ..(**config).clone() });
+                    self.host.change_access(ListenerIndex(*listener), rules);
+                }
+            }
+        }
+    }
+
+    fn snapshot(&self) -> CoreAnswer {
+        let clients = Clients {
+            frontend: self.world.frontend.as_ref().map(mqtt_listener::Frontend::counts),
+            listeners: self.world.clients.counts(),
+            buffered_bytes: self.host.buffered_bytes() as u64,
+            closed_for_memory: self.memory.closed_count,
         };
-        // Whoever asked may have gone away.
-        let _nobody_waits = query.answer.try_send(answer);
+        let World { meter, labels, .. } = &self.world;
+        CoreAnswer {
+            core: core_snapshot(self.index, &self.name, &self.stats, meter, &self.host, clients, labels),
+            notices: self.world.notices.newest(),
+        }
     }
 }
 
 impl Core for PlacedCore {
     fn turn(&mut self, now: Instant) -> Turn {
         self.world.turn_begins(now);
+        self.world.end_expired(now);
         let mut more = self.take_in(now);
         let turn = self.host.turn(now, &mut self.world);
+        self.memory.hold(&self.host, &mut self.world);
         more |= turn.more;
         more |= self.world.turn_ends(now);
         if self.host.stage() > StopStage::Sources && self.world.sources_are_idle() {

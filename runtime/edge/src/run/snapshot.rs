@@ -1,19 +1,45 @@
 //! What a core tells when it is asked, and the node's snapshot made of all answers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use access::AccessRules;
 use broker_partition::{BrokerPartition, Cursor};
 use contract::Counters;
 use executor::ExecutorStats;
+use mqtt_listener::FrontendCounts;
 use telemetry::{ActorSnapshot, CoreMeter, CoreSnapshot, ExecutorSnapshot, KindUse, LedgerSnapshot, StallSnapshot};
-use wiring::{Address, Host};
+use wiring::{Address, Envelope, Host};
 
+use super::client_access::ListenerCounts;
 use super::notices::Notice;
+use super::sys_topics::Tally;
 
-/// A question to a core: answered at its next turn.
-pub(super) struct CoreQuery {
-    /// Where the answer goes; there is room for it.
-    pub(super) answer: flume::Sender<CoreAnswer>,
+/// What the control lane wants of a core: done at its next turn.
+pub(super) enum CoreRequest {
+    /// Everything that the core knows.
+    Snapshot {
+        /// Where the answer goes; there is room for it.
+        answer: flume::Sender<CoreAnswer>,
+    },
+    /// What the topics below `$SYS` are made of; and messages for partitions of this core, so that it is woken once for both.
+    Tally {
+        /// Where the answer goes; there is room for it.
+        answer: flume::Sender<Tally>,
+        /// Publications of the server.
+        publications: Vec<Envelope>,
+    },
+    /// Other access rules hold.
+    ChangeRules(Arc<[RulesChange]>),
+}
+
+/// Other rules for the clients of one listener.
+#[derive(Clone, Debug)]
+pub(super) struct RulesChange {
+    /// The listener's number.
+    pub(super) listener: u16,
+    /// What holds.
+    pub(super) rules: Arc<AccessRules>,
 }
 
 /// What a core answers.
@@ -29,6 +55,8 @@ pub(super) struct Labels {
     pub(super) sources: Vec<String>,
     /// By flow.
     pub(super) flows: Vec<String>,
+    /// By listener.
+    pub(super) listeners: Vec<String>,
 }
 
 impl Labels {
@@ -44,6 +72,65 @@ impl Labels {
     }
 }
 
+/// What the sockets of a core tell.
+#[derive(Clone, Copy)]
+pub(super) struct Clients<'a> {
+    pub(super) frontend: Option<FrontendCounts>,
+    /// By listener.
+    pub(super) listeners: &'a [ListenerCounts],
+    pub(super) buffered_bytes: u64,
+    pub(super) closed_for_memory: u64,
+}
+
+impl Clients<'_> {
+    fn snapshots(self, labels: &Labels) -> Vec<ActorSnapshot> {
+        let Some(counts) = self.frontend else { return Vec::new() };
+        let actor = |kind: &str, index: u32, label: &str, counters: Vec<(&str, u64)>| ActorSnapshot {
+            kind: kind.to_owned(),
+            index,
+            label: label.to_owned(),
+            counters: counters.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+            ledgers: Vec::new(),
+        };
+        let mut counters = frontend_counters(&counts);
+        counters.push(("buffered_bytes", self.buffered_bytes));
+        counters.push(("closed_for_memory", self.closed_for_memory));
+        let mut snapshots = vec![actor("mqtt-frontend", 0, "", counters)];
+        for ((index, label), counts) in (0..).zip(&labels.listeners).zip(self.listeners) {
+            let counters = vec![
+                ("connections_accepted", counts.accepted),
+                ("connections_live", counts.live),
+                ("refused_full", counts.refused_full),
+            ];
+            snapshots.push(actor("mqtt-listener", index, label, counters));
+        }
+        snapshots
+    }
+}
+
+/// What sockets have counted, by name.
+pub(super) fn frontend_counters(counts: &FrontendCounts) -> Vec<(&'static str, u64)> {
+    vec![
+        ("accepted", counts.accepted),
+        ("live", counts.live),
+        ("refused_full", counts.refused_full),
+        ("rate_pauses", counts.rate_pauses),
+        ("exhausted_pauses", counts.exhausted_pauses),
+        ("backlog_overflows", counts.backlog_overflows),
+        ("close_timeouts", counts.close_timeouts),
+        ("broken", counts.broken),
+        ("received_bytes", counts.received_bytes),
+        ("written_bytes", counts.written_bytes),
+        ("reads", counts.reads),
+        ("writes", counts.writes),
+        ("handshakes_begun", counts.handshakes_begun),
+        ("handshakes_refused", counts.handshakes_refused),
+        ("tls_failures", counts.tls_failures),
+        ("websocket_refusals", counts.websocket_refusals),
+        ("shell_restarts", counts.shell_restarts),
+    ]
+}
+
 /// The snapshot of one core.
 pub(super) fn core_snapshot(
     core: u16,
@@ -51,8 +138,11 @@ pub(super) fn core_snapshot(
     stats: &ExecutorStats,
     meter: &CoreMeter,
     host: &Host,
+    clients: Clients<'_>,
     labels: &Labels,
 ) -> CoreSnapshot {
+    let mut actors = actors(host, labels);
+    actors.extend(clients.snapshots(labels));
     let uses = meter.uses().filter(|(_, used)| used.messages > 0);
     CoreSnapshot {
         core,
@@ -73,7 +163,7 @@ pub(super) fn core_snapshot(
                 (kind.name().to_owned(), KindUse { messages: used.messages, busy_us: micros(used.busy) })
             })
             .collect(),
-        actors: actors(host, labels),
+        actors,
         hops: meter.histograms().to_counts(),
         recent: meter.recent(),
     }

@@ -11,6 +11,7 @@ use opcua_transport::Command;
 use telemetry::{ActorKind, CoreMeter};
 use wiring::{Address, Envelope, LaneRequest, Report, ShellRequest, SocketRequest, Surroundings};
 
+use super::client_access::ClientAccess;
 use super::notices::Notices;
 use super::outlet::Outlet;
 use super::snapshot::Labels;
@@ -48,6 +49,8 @@ pub(super) struct World {
     pub(super) cores: Vec<Option<Outlet<Envelope>>>,
     pub(super) sources: BTreeMap<SourceIndex, SourceShells>,
     pub(super) frontend: Option<Frontend>,
+    /// Who the clients of this core are.
+    pub(super) clients: ClientAccess,
     pub(super) lanes: Vec<Outlet<LaneCommand>>,
     pub(super) lane_routes: BTreeMap<FlowIndex, LaneRoute>,
     /// Who ran longest in the last turn.
@@ -58,7 +61,7 @@ pub(super) struct World {
 
 impl World {
     /// A core's surroundings without shells; they are put in before the first turn.
-    pub(super) fn new(clock: Clock, labels: Labels) -> Self {
+    pub(super) fn new(clock: Clock, labels: Labels, clients: ClientAccess) -> Self {
         Self {
             clock,
             meter: CoreMeter::default(),
@@ -67,6 +70,7 @@ impl World {
             cores: Vec::new(),
             sources: BTreeMap::new(),
             frontend: None,
+            clients,
             lanes: Vec::new(),
             lane_routes: BTreeMap::new(),
             longest_of_turn: None,
@@ -102,9 +106,19 @@ impl World {
         self.frontend.as_mut().is_some_and(|frontend| frontend.flush(now))
     }
 
-    /// When the sockets want another turn.
+    /// When the sockets, or a client whose proof runs out, want another turn.
     pub(super) fn next_timeout(&self, now: Instant) -> Option<Instant> {
-        self.frontend.as_ref().and_then(|frontend| frontend.next_timeout(now))
+        let of_sockets = self.frontend.as_ref().and_then(|frontend| frontend.next_timeout(now));
+        [of_sockets, self.clients.next_timeout()].into_iter().flatten().min()
+    }
+
+    /// Closes the connections of clients whose proof has run out, as a token does.
+    pub(super) fn end_expired(&mut self, now: Instant) {
+        let Some(frontend) = &mut self.frontend else { return };
+        while let Some(connection) = self.clients.next_expired(now) {
+            tracing::info!(target: "audit", %connection, "a client's token has run out: its connection is closed");
+            frontend.close(connection);
+        }
     }
 
     /// Whether the shells of all Sessions have been given everything that is for them.
@@ -152,11 +166,14 @@ impl Surroundings for World {
                     SocketRequest::PauseReading => frontend.pause_reading(connection),
                     SocketRequest::ResumeReading => frontend.resume_reading(connection),
                     SocketRequest::Close => frontend.close(connection),
-                    SocketRequest::Forget => frontend.forget(connection),
+                    SocketRequest::Forget => {
+                        self.clients.forget(connection);
+                        frontend.forget(connection);
+                    }
                 }
             }
-            ShellRequest::Authenticate(connection, ..) => {
-                unreachable!("{connection} is asked for nothing where everybody may connect")
+            ShellRequest::Authenticate(connection, step, credentials) => {
+                self.clients.authenticate(connection, step, *credentials);
             }
             ShellRequest::Lane(flow, request) => self.request_lane(flow, request),
             ShellRequest::Report(address, report) => self.report(address, &report),

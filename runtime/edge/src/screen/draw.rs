@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Cell, Paragraph, Row, Table};
 use telemetry::NodeSnapshot;
 
 use super::Rates;
-use super::plain::mebibytes;
+use super::plain::{clients, mebibytes};
 
 /// Draws one screen: header, cores and actors, hops, cursors, the last messages, what needs a look.
 pub(super) fn draw(frame: &mut Frame<'_>, title: &str, now: &NodeSnapshot, rates: &Rates) {
@@ -40,12 +40,13 @@ fn header(frame: &mut Frame<'_>, area: Rect, title: &str, now: &NodeSnapshot, ra
         rates.points_received_per_s, rates.points_settled_per_s, rates.accepted_per_s, rates.events_settled_per_s
     );
     let second = format!(
-        "{:.1} millicores   {:.1} MiB   up {} s   profile {}   {}{folded}",
+        "{:.1} millicores   {:.1} MiB   up {} s   profile {}   {}   {}{folded}",
         rates.millicores,
         mebibytes(now.process.resident_kib),
         now.uptime_ms / 1_000,
         now.profile,
         now.durability,
+        clients(now),
     );
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let lines = vec![Line::styled(first, bold), Line::raw(second)];

@@ -1,5 +1,6 @@
 //! The live view as plain lines, for pipes and logs, and the summary at the end.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use telemetry::NodeSnapshot;
@@ -60,6 +61,22 @@ pub(crate) fn summary(last: &NodeSnapshot) -> String {
         let _ = writeln!(text, "folded: {folded}");
     }
     text
+}
+
+/// How many MQTT clients there are, by listener, and how many sessions.
+pub(super) fn clients(now: &NodeSnapshot) -> String {
+    let mut by_listener: BTreeMap<&str, u64> = BTreeMap::new();
+    for listener in now.actors("mqtt-listener") {
+        let live = listener.counters.get("connections_live").copied().unwrap_or(0);
+        *by_listener.entry(&listener.label).or_default() += live;
+    }
+    if by_listener.is_empty() {
+        return "no MQTT listener".to_owned();
+    }
+    let connections: u64 = by_listener.values().sum();
+    let listeners: Vec<String> = by_listener.iter().map(|(label, live)| format!("{label} {live}")).collect();
+    let sessions = now.counter("broker-partition", "sessions");
+    format!("{connections} MQTT connections ({}), {sessions} sessions", listeners.join(", "))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]

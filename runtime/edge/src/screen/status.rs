@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use telemetry::{ActorSnapshot, CoreSnapshot, LedgerSnapshot, NodeSnapshot};
 
-use super::plain::mebibytes;
+use super::plain::{clients, mebibytes};
 
 /// The process, its cores, lanes, actors with what they count, cursors, latencies and notices.
 pub(crate) fn status(now: &NodeSnapshot) -> String {
@@ -21,12 +21,16 @@ pub(crate) fn status(now: &NodeSnapshot) -> String {
     if let Some(folded) = &now.folded {
         push(&mut text, format_args!("folded: {folded}"));
     }
+    push(&mut text, format_args!("{}", clients(now)));
     for core in &now.cores {
         push_core(&mut text, core);
     }
     for lane in &now.lanes {
         let cpu = lane.cpu.map_or_else(|| "any".to_owned(), |cpu| cpu.to_string());
         push(&mut text, format_args!("lane {} on cpu {cpu}: {} CPU ms", lane.name, lane.thread_cpu_us / 1_000));
+        for (name, count) in lane.counters.iter().filter(|(_, count)| **count > 0) {
+            push(&mut text, format_args!("    {name:<32} {count}"));
+        }
     }
     for hop in now.hops().summaries() {
         push(

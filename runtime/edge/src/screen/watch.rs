@@ -1,6 +1,7 @@
 //! Asks the running process again and again, and shows what changed.
 
-use std::io::IsTerminal;
+use std::fmt::Write as _;
+use std::io::{ErrorKind, IsTerminal, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -49,24 +50,37 @@ pub(crate) fn watch(client: &mut ControlClient, view: &View) -> anyhow::Result<N
 fn watch_plain(client: &mut ControlClient, view: &View) -> anyhow::Result<NodeSnapshot> {
     let started = Instant::now();
     let mut earlier = client.status()?;
-    println!("{}", view.title);
+    let mut text = format!("{}\n", view.title);
     loop {
+        match std::io::stdout().write_all(text.as_bytes()) {
+            // The reader has read enough, as `head` does.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(earlier),
+            written => written?,
+        }
         let next = Instant::now() + PLAIN_INTERVAL;
         while Instant::now() < next && !view.ends(started) {
             std::thread::sleep(KEY_WAIT);
         }
         let now = client.status()?;
+        text.clear();
         if let Some(rates) = Rates::between(&earlier, &now) {
-            println!("{}", plain::line(&now, &rates));
+            push(&mut text, format_args!("{}", plain::line(&now, &rates)));
         }
         for notice in now.notices.iter().filter(|notice| !earlier.notices.contains(notice)) {
-            println!("        {notice}");
+            push(&mut text, format_args!("        {notice}"));
         }
         if view.ends(started) {
+            // Whether somebody still reads the last lines is not our concern.
+            let _is_read = std::io::stdout().write_all(text.as_bytes());
             return Ok(now);
         }
         earlier = now;
     }
+}
+
+fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _always_ok = writeln!(text, "{line}");
 }
 
 fn watch_screen(client: &mut ControlClient, view: &View) -> anyhow::Result<NodeSnapshot> {

@@ -1,16 +1,17 @@
 //! Reads a site's file and checks what a parser cannot.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use mqtt::{TopicFilter, TopicName};
-use opcua_subscription::NodeIdText;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::check::Checker;
 use super::parse::parse_all;
-use super::{Flow, OpcUaServer, SecretSource, SiteError};
+use super::{
+    AuthenticationKind, AuthenticationMethod, Authorization, Flow, Listener, OpcUaServer, SecretSource, SiteError,
+};
 use crate::control_client::default_socket;
 
 /// A site's file.
@@ -24,9 +25,15 @@ pub(crate) struct Site {
     /// The control socket.
     #[serde(default)]
     pub control: ControlSocket,
-    /// MQTT listeners.
+    /// MQTT listeners. A site that names none and has no OPC UA server has one all the same: TLS on 8883, with authentication.
     #[serde(default, rename = "listener")]
     pub listeners: Vec<Listener>,
+    /// Ways to find out who a client is.
+    #[serde(default, rename = "authentication")]
+    pub authentication: Vec<AuthenticationMethod>,
+    /// Sets of rules about who may do what.
+    #[serde(default, rename = "authorization")]
+    pub authorization: Vec<Authorization>,
     /// OPC UA servers.
     #[serde(default, rename = "opcua")]
     pub servers: Vec<OpcUaServer>,
@@ -36,6 +43,18 @@ pub(crate) struct Site {
     /// The file's own folder: relative paths count from it.
     #[serde(skip)]
     pub folder: PathBuf,
+    /// What is no mistake and hardly meant.
+    #[serde(skip)]
+    pub warnings: Vec<SiteError>,
+    #[serde(skip)]
+    source: SourceText,
+}
+
+/// The text that a site was read from, for the places of what is found later.
+#[derive(Clone, Debug, Default)]
+struct SourceText {
+    file: PathBuf,
+    text: Arc<str>,
 }
 
 /// The control socket: `[control]`.
@@ -44,17 +63,6 @@ pub(crate) struct Site {
 pub(crate) struct ControlSocket {
     /// Its path. Default: `millicore.sock` in the user's runtime folder.
     pub socket: Option<PathBuf>,
-}
-
-/// An MQTT listener: `[[listener]]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Listener {
-    /// Address and port.
-    pub bind: Spanned<SocketAddr>,
-    /// Whether clients without credentials are let in. Must be written out.
-    #[serde(default)]
-    pub allow_anonymous: bool,
 }
 
 impl Site {
@@ -78,9 +86,12 @@ impl Site {
         let (site, mut errors) = parse_all::<Self>(file, text);
         if let Some(mut site) = site {
             site.folder = file.parent().map(Path::to_owned).unwrap_or_default();
-            let mut checker = Checker { file, text, errors: Vec::new() };
+            site.source = SourceText { file: file.to_owned(), text: text.into() };
+            let mut checker = Checker::new(file, text);
             checker.check(&site);
             if errors.is_empty() && checker.errors.is_empty() {
+                site.add_default_listener();
+                site.warnings = super::warnings::warnings(&site);
                 return Ok(site);
             }
             // What a whole file lacks may be what could not be read.
@@ -89,6 +100,26 @@ impl Site {
         }
         errors.sort_by_key(|error| error.position);
         Err(errors)
+    }
+
+    /// Gives a site without sources the listener that nobody has to ask for.
+    fn add_default_listener(&mut self) {
+        if !self.listeners.is_empty() || !self.servers.is_empty() {
+            return;
+        }
+        if self.authentication.is_empty() {
+            let file = self.state_directory().join("users");
+            self.authentication.push(AuthenticationMethod::of_password_file("users", file));
+        }
+        let verified = |method: &&AuthenticationMethod| method.kind != AuthenticationKind::X509;
+        let names = self.authentication.iter().filter(verified).map(|method| method.name.clone()).collect();
+        self.listeners.push(Listener::of_site_without_any(names));
+    }
+
+    /// A mistake, or what looks like one, at a place of the site's file.
+    pub(crate) fn error_at(&self, at: Range<usize>, problem: impl Into<String>, hint: &str) -> SiteError {
+        let SourceText { file, text } = &self.source;
+        SiteError::at(file, text, at.start, problem, Some(hint.to_owned()))
     }
 
     /// The control socket: as given, else in the user's runtime folder.
@@ -129,116 +160,19 @@ impl Site {
         }
     }
 
+    /// The way to find out who a client is, by its name.
+    pub(crate) fn authentication_named(&self, name: &str) -> Option<&AuthenticationMethod> {
+        self.authentication.iter().find(|method| method.name.get_ref() == name)
+    }
+
+    /// The rules by their name.
+    pub(crate) fn authorization_named(&self, name: &str) -> Option<&Authorization> {
+        self.authorization.iter().find(|rules| rules.name.get_ref() == name)
+    }
+
     /// Tags of all servers together.
     pub(crate) fn tags_count(&self) -> usize {
         self.servers.iter().flat_map(|server| &server.assets).map(|asset| asset.tags.len()).sum()
-    }
-}
-
-struct Checker<'a> {
-    file: &'a Path,
-    text: &'a str,
-    errors: Vec<SiteError>,
-}
-
-impl Checker<'_> {
-    fn check(&mut self, site: &Site) {
-        if site.servers.is_empty() && site.listeners.is_empty() {
-            let hint = "add an [[opcua]] server or a [[listener]]";
-            self.errors.push(SiteError::whole(self.file, "no source: nothing can arrive", hint));
-        }
-        self.check_name(&site.name, "the site's name");
-        self.check_unique(site.servers.iter().map(|server| &server.name), "server");
-        self.check_unique(site.flows.iter().map(|flow| &flow.name), "flow");
-        self.check_unique(site.servers.iter().flat_map(|server| &server.assets).map(|asset| &asset.name), "asset");
-        for server in &site.servers {
-            self.check_server(site, server);
-        }
-        for flow in &site.flows {
-            self.check_flow(flow);
-        }
-        for listener in &site.listeners {
-            if !listener.allow_anonymous {
-                self.error(
-                    &listener.bind,
-                    "this listener would let nobody in".to_owned(),
-                    "this version knows only anonymous clients: bind it to loopback and set allow_anonymous = true",
-                );
-            }
-        }
-    }
-
-    fn check_server(&mut self, site: &Site, server: &OpcUaServer) {
-        if !server.endpoint.get_ref().starts_with("opc.tcp://") {
-            let hint = "write it as the server does, for example \"opc.tcp://192.0.2.10:4840\"";
-            self.error(&server.endpoint, "an endpoint begins with opc.tcp://".to_owned(), hint);
-        }
-        if server.user.is_some()
-            && let Err(problem) = server.password().check("password")
-        {
-            self.error(&server.name, problem, "a user needs a password");
-        }
-        if server.publishing_interval_ms < 10 {
-            self.error(&server.name, "publishing_interval_ms is below 10".to_owned(), "1000 is usual");
-        }
-        for asset in &server.assets {
-            self.check_name(&asset.name, "an asset's name");
-            if asset.tags.is_empty() {
-                self.error(&asset.name, "the asset has no tags".to_owned(), "add lines under [opcua.asset.tags]");
-            }
-            let topic = site.topic(asset);
-            if asset.topic.is_some() && TopicName::parse(&topic).is_none_or(TopicName::is_system) {
-                let at = asset.topic.as_ref().unwrap_or(&asset.name);
-                let hint = "a topic is text of at most 65,535 bytes without + and #, and does not begin with $SYS";
-                self.error(at, "not a Topic Name to publish to".to_owned(), hint);
-            }
-            for (name, tag) in &asset.tags {
-                if let Err(error) = tag.get_ref().node_id().parse::<NodeIdText>() {
-                    let hint = "for example \"ns=2;s=Boiler.Temperature\" or \"ns=2;i=1002\"";
-                    self.error(tag, format!("tag {name}: {error}"), hint);
-                }
-            }
-        }
-    }
-
-    fn check_flow(&mut self, flow: &Flow) {
-        if flow.sources.is_empty() {
-            self.error(&flow.name, "the flow has no sources".to_owned(), "for example sources = [\"plant/data/#\"]");
-        }
-        for source in &flow.sources {
-            if let Err(error) = TopicFilter::parse(source.get_ref()) {
-                self.error(source, format!("not a Topic Filter: {error}"), "+ stands for one level, # for all below");
-            }
-        }
-        if let Err(problem) = flow.event_hub.authentication() {
-            self.error(&flow.event_hub.hub, problem, "see the commented example site files");
-        }
-        if let Some(endpoint) = &flow.event_hub.endpoint
-            && !endpoint.get_ref().starts_with("amqp://")
-            && !endpoint.get_ref().starts_with("amqps://")
-        {
-            self.error(endpoint, "an endpoint begins with amqp:// or amqps://".to_owned(), "leave it out for Azure");
-        }
-    }
-
-    fn check_name(&mut self, name: &Spanned<String>, what: &str) {
-        let text = name.get_ref();
-        if text.is_empty() || text.chars().any(|letter| matches!(letter, '/' | '+' | '#') || letter.is_control()) {
-            self.error(name, format!("{what} is empty or holds /, +, # or a control character"), "it is a topic level");
-        }
-    }
-
-    fn check_unique<'s>(&mut self, names: impl Iterator<Item = &'s Spanned<String>>, what: &str) {
-        let mut seen = BTreeSet::new();
-        for name in names {
-            if !seen.insert(name.get_ref()) {
-                self.error(name, format!("two of them are called {:?}", name.get_ref()), &format!("rename one {what}"));
-            }
-        }
-    }
-
-    fn error<T>(&mut self, at: &Spanned<T>, problem: String, hint: &str) {
-        self.errors.push(SiteError::at(self.file, self.text, at.span().start, problem, Some(hint.to_owned())));
     }
 }
 
@@ -288,9 +222,24 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_that_lets_nobody_in_and_a_site_without_sources_are_refused() {
+    fn a_listener_that_lets_nobody_in_is_refused() {
         assert_eq!(lines("name = \"p\"\n[[listener]]\nbind = \"127.0.0.1:1\"\n"), [Some(3)]);
-        assert_eq!(lines("name = \"p\"\n"), [None]);
+    }
+
+    #[test]
+    fn a_site_without_sources_listens_with_tls_and_asks_who_comes() {
+        let site = Site::parse(Path::new("site.toml"), "name = \"p\"\nstate_directory = \"state\"\n").unwrap();
+        let listener = &site.listeners[0];
+        assert_eq!((site.listeners.len(), listener.bind.get_ref().port()), (1, 8_883));
+        assert!(listener.is_self_made() && !listener.allow_anonymous && !listener.is_loopback());
+        assert_eq!(listener.authentication[0].get_ref(), "users");
+        let file = site.authentication[0].file.as_ref().unwrap();
+        assert_eq!(file.get_ref(), Path::new("state/users"));
+        let with_server = "name = \"p\"\n[[opcua]]\nname = \"s\"\nendpoint = \"opc.tcp://h:1\"\nsecurity = \"None\"\n";
+        assert!(
+            Site::parse(Path::new("site.toml"), with_server).unwrap().listeners.is_empty(),
+            "nobody asked for a port"
+        );
     }
 
     #[test]

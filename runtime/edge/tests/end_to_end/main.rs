@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod broker;
 mod faults;
+mod listeners;
 mod pipeline;
 mod plant;
 mod process;
 mod public_clients;
 mod public_servers;
+mod sessions;
