@@ -58,7 +58,7 @@ pub use disconnect::{Disconnect, OutgoingDisconnect, encode_disconnect};
 pub use packet::ClientPacket;
 pub use ping::encode_pingresp;
 pub use properties::{Properties, Property};
-pub use publish::{OutgoingPublish, PacketIdentifier, Publish};
+pub use publish::{OutgoingPublish, PacketIdentifier, Publish, PublishLengths};
 pub use reason_code::ReasonCode;
 pub use suback::{OutgoingSuback, encode_suback};
 pub use subscribe::{Subscribe, SubscribeFilter};

@@ -226,8 +226,7 @@ impl OutgoingPublish<'_> {
     /// Bytes of the whole packet; what the client's Maximum Packet Size is compared with (MQTT-3.1.2-24).
     #[inline]
     pub fn packet_bytes(&self, version: ProtocolVersion) -> usize {
-        let (remaining_length, _) = self.lengths(version);
-        1 + variable_byte_integer_bytes(remaining_length) + remaining_length
+        self.lengths(version).packet_bytes()
     }
 
     /// Appends everything before the payload.
@@ -235,8 +234,17 @@ impl OutgoingPublish<'_> {
     /// # Panics
     /// When the packet exceeds what a Remaining Length can say, 256 MiB: ask [`OutgoingPublish::packet_bytes`] first. When
     /// `packet_identifier` is not what `qos` demands, or nothing names the topic.
-    #[inline]
     pub fn encode_header(&self, out: &mut BytesMut, version: ProtocolVersion) {
+        self.encode_header_of(self.lengths(version), out, version);
+    }
+
+    /// Appends what [`OutgoingPublish::encode_header`] does, with lengths that [`OutgoingPublish::lengths`] gave for the same packet and
+    /// version.
+    ///
+    /// # Panics
+    /// As [`OutgoingPublish::encode_header`].
+    #[inline]
+    pub fn encode_header_of(&self, lengths: PublishLengths, out: &mut BytesMut, version: ProtocolVersion) {
         assert_eq!(
             self.packet_identifier.is_some(),
             self.qos != QoS::AtMostOnce,
@@ -244,7 +252,7 @@ impl OutgoingPublish<'_> {
         );
         let is_named = !self.topic_name.is_empty() || (self.topic_alias.is_some() && version == ProtocolVersion::V5);
         assert!(is_named, "a Topic Name, or an alias that the client knows");
-        let (remaining_length, properties_bytes) = self.lengths(version);
+        let PublishLengths { remaining_length, properties_bytes } = lengths;
         let mut fields = Fields::default();
         fields.put([0x30 | (u8::from(self.dup) << 3) | (self.qos.bits() << 1) | u8::from(self.retain)]);
         fields.put_variable_byte_integer(wire_length(remaining_length));
@@ -286,16 +294,17 @@ impl OutgoingPublish<'_> {
         }
     }
 
-    /// The Remaining Length and the Property Length.
+    /// The lengths that stand in the packet.
     #[inline]
-    fn lengths(&self, version: ProtocolVersion) -> (usize, usize) {
+    pub fn lengths(&self, version: ProtocolVersion) -> PublishLengths {
         let packet_identifier_bytes = if self.packet_identifier.is_some() { 2 } else { 0 };
         let before_properties_bytes = 2 + self.topic_name.len() + packet_identifier_bytes + self.payload_bytes;
         match version {
-            ProtocolVersion::V311 => (before_properties_bytes, 0),
+            ProtocolVersion::V311 => PublishLengths { remaining_length: before_properties_bytes, properties_bytes: 0 },
             ProtocolVersion::V5 => {
                 let bytes = self.properties_bytes();
-                (before_properties_bytes + variable_byte_integer_bytes(bytes) + bytes, bytes)
+                let remaining_length = before_properties_bytes + variable_byte_integer_bytes(bytes) + bytes;
+                PublishLengths { remaining_length, properties_bytes: bytes }
             }
         }
     }
@@ -307,6 +316,23 @@ impl OutgoingPublish<'_> {
         let expiry_bytes = if self.message_expiry_s.is_some() { 5 } else { 0 };
         let alias_bytes = if self.topic_alias.is_some() { 3 } else { 0 };
         self.properties.len() + expiry_bytes + alias_bytes + identifiers_bytes
+    }
+}
+
+/// The lengths of an [`OutgoingPublish`], in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublishLengths {
+    /// All behind the fixed header.
+    remaining_length: usize,
+    /// The properties, without their length.
+    properties_bytes: usize,
+}
+
+impl PublishLengths {
+    /// The whole packet.
+    #[inline]
+    pub const fn packet_bytes(self) -> usize {
+        1 + variable_byte_integer_bytes(self.remaining_length) + self.remaining_length
     }
 }
 
@@ -343,6 +369,7 @@ impl Fields {
     }
 }
 
+#[inline]
 fn wire_length(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("the caller compared the packet with the largest one")
 }

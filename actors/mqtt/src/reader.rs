@@ -97,7 +97,7 @@ pub(crate) fn check_string(bytes: &[u8]) -> Result<&str, DecodeError> {
     let text =
         std::str::from_utf8(bytes).map_err(|_| DecodeError::Malformed("a string that is no UTF-8 (MQTT-1.5.4-1)"))?;
     // Without a way out of the loop: it is taken sixteen bytes at a time.
-    if bytes.iter().fold(false, |found, byte| found | (*byte == 0)) {
+    if bytes.iter().fold(0, |found, byte| found | u8::from(*byte == 0)) != 0 {
         return Err(DecodeError::Malformed("a string with U+0000 (MQTT-1.5.4-2)"));
     }
     Ok(text)

@@ -13,8 +13,8 @@ impl<'a> TopicName<'a> {
     /// no wildcard (MQTT-3.3.2-2). `None` where it is no Topic Name.
     pub fn parse(text: &'a str) -> Option<Self> {
         // Without a way out of the loop: it is taken sixteen bytes at a time.
-        let has_other = text.bytes().fold(false, |found, byte| found | matches!(byte, 0 | b'+' | b'#'));
-        let valid = !text.is_empty() && u16::try_from(text.len()).is_ok() && !has_other;
+        let others = text.bytes().fold(0, |found, byte| found | u8::from(matches!(byte, 0 | b'+' | b'#')));
+        let valid = !text.is_empty() && u16::try_from(text.len()).is_ok() && others == 0;
         valid.then_some(Self { text })
     }
 
