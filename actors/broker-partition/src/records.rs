@@ -96,7 +96,10 @@ impl Records {
         let was_subscribers_only = record.is_subscribers_only();
         match holder {
             Holder::Flow => record.flows_count += 1,
-            Holder::Subscriber => record.subscribers_count += 1,
+            Holder::Subscriber => {
+                record.subscribers_count += 1;
+                return;
+            }
             Holder::Retained => record.is_retained = true,
         }
         if was_subscribers_only && !record.is_subscribers_only() {
@@ -110,7 +113,13 @@ impl Records {
         let was_subscribers_only = record.is_subscribers_only();
         match holder {
             Holder::Flow => record.flows_count -= 1,
-            Holder::Subscriber => record.subscribers_count -= 1,
+            Holder::Subscriber => {
+                record.subscribers_count -= 1;
+                if record.subscribers_count == 0 {
+                    self.drop_unheld(index);
+                }
+                return None;
+            }
             Holder::Retained => record.is_retained = false,
         }
         if !was_subscribers_only && record.is_subscribers_only() {

@@ -30,7 +30,8 @@ impl BrokerPartition {
         now: Instant,
         effects: &mut Effects<Effect>,
     ) {
-        effects.observe(Hop::ReceivedToAccepted, now - publication.received_at(), publication.points_count().max(1));
+        let points_count = publication.points_count().max(1);
+        effects.observe_since(Hop::ReceivedToAccepted, publication.received_at(), now, points_count);
         if publication.retain() {
             self.retain(&publication, now, effects);
         }
@@ -39,16 +40,12 @@ impl BrokerPartition {
         if !matches.is_empty() {
             let record = self.records.insert(publication, Some(offset), now, watch.map(WatchIndex));
             self.queue_for_flows(record, watch, &matches);
-            if matches.are_mixed {
-                matches.entries.sort_unstable_by_key(|entry| entry.subscriber);
-            }
             self.queue_for_subscribers(record, source, &matches.entries);
             for group in &matches.groups {
                 self.queue_for_group(record, *group);
             }
             self.records.drop_unheld(record);
         }
-        matches.clear();
         self.matches = matches;
     }
 
@@ -74,11 +71,13 @@ impl BrokerPartition {
                 continue;
             }
             // A client that does not want its own publications back (MQTT-3.8.3-3).
-            let is_own = source.session == Some(subscriber.session)
-                || subscriber.connection.map(Publisher::Connection) == Some(source.publisher);
+            let is_own = || {
+                source.session == Some(subscriber.session)
+                    || subscriber.connection.map(Publisher::Connection) == Some(source.publisher)
+            };
             let (mut maximum_qos, mut retain_as_published) = (None::<QoS>, false);
             for SubscriptionEntry { options, .. } in of_one {
-                if is_own && options.no_local() {
+                if options.no_local() && is_own() {
                     continue;
                 }
                 maximum_qos = maximum_qos.max(Some(options.maximum_qos()));

@@ -17,28 +17,45 @@ pub(crate) struct SubscriptionIndex {
     levels: LevelTable,
     /// What a match has still to visit: a node, and where its next level begins. Kept for its memory.
     to_visit: Vec<(NodeIndex, Option<usize>)>,
+    /// How often filters were added and removed: what was found before is found again while it stays.
+    version: u64,
 }
 
 /// What a Topic Name goes to.
 #[derive(Debug, Default)]
 pub(crate) struct Matches {
-    /// Subscriptions, of a node each by ascending subscriber.
+    /// Subscriptions by ascending subscriber.
     pub(crate) entries: Vec<SubscriptionEntry>,
-    /// Whether entries of several nodes stand there, so that a subscriber may have several.
-    pub(crate) are_mixed: bool,
     /// Positions of flows; they may repeat.
     pub(crate) flows: Vec<u16>,
     /// Shared Subscriptions.
     pub(crate) groups: Vec<u32>,
+    /// Whether entries of several nodes stand there, so that a subscriber may have several.
+    are_mixed: bool,
+    /// The Topic Name that this is of, and the index's version then; empty where it is not to be asked for again.
+    topic_name: Vec<u8>,
+    version: u64,
 }
 
+/// A longer Topic Name is searched for each time.
+const KEPT_TOPIC_BYTES_MAX: usize = 1_024;
+
 impl Matches {
-    /// Forgets all but the memory.
-    pub(crate) fn clear(&mut self) {
+    fn begin(&mut self, topic_name: &[u8], version: u64) {
         self.entries.clear();
         self.are_mixed = false;
         self.flows.clear();
         self.groups.clear();
+        self.version = version;
+        self.topic_name.clear();
+        if topic_name.len() <= KEPT_TOPIC_BYTES_MAX {
+            self.topic_name.extend_from_slice(topic_name);
+        }
+    }
+
+    /// Whether this is what `topic_name` goes to.
+    fn is_of(&self, topic_name: &[u8], version: u64) -> bool {
+        self.version == version && !topic_name.is_empty() && self.topic_name == topic_name
     }
 
     /// Whether nobody wants it.
@@ -64,7 +81,7 @@ impl SubscriptionIndex {
     pub(crate) fn new(seed: u64) -> Self {
         let mut nodes = Slab::default();
         assert_eq!(nodes.insert(Node::new(ROOT, Step::Root)), ROOT, "the root comes first");
-        Self { nodes, levels: LevelTable::new(seed), to_visit: Vec::new() }
+        Self { nodes, levels: LevelTable::new(seed), to_visit: Vec::new(), version: 0 }
     }
 
     /// Adds a filter of the flow at `position`; `filter` is valid.
@@ -87,6 +104,7 @@ impl SubscriptionIndex {
 
     /// Takes a Shared Subscription out that is there.
     pub(crate) fn remove_group(&mut self, node: NodeIndex, group: u32) {
+        self.version += 1;
         let place = self.nodes.get_mut(node);
         place.extras_mut().groups.retain(|each| *each != group);
         place.shrink();
@@ -113,6 +131,7 @@ impl SubscriptionIndex {
 
     /// Takes a Subscription out; the node at which its filter ended, and what it was.
     pub(crate) fn remove(&mut self, filter: &str, subscriber: u32) -> Option<(NodeIndex, SubscriptionEntry)> {
+        self.version += 1;
         let node = self.find_path(filter)?;
         let removed = self.nodes.get_mut(node).entries.remove(subscriber)?;
         self.prune(node);
@@ -124,13 +143,25 @@ impl SubscriptionIndex {
     /// # Panics
     /// When there is none: a subscriber knows its nodes.
     pub(crate) fn remove_at(&mut self, node: NodeIndex, subscriber: u32) {
+        self.version += 1;
         let removed = self.nodes.get_mut(node).entries.remove(subscriber);
         assert!(removed.is_some(), "a subscriber knows its nodes");
         self.prune(node);
     }
 
-    /// Adds all that match `topic_name` to `matches`. The same filters, added in the same order, are found in the same order.
+    /// Makes `matches` all that match `topic_name`; it is left as it is where that is so already. The same filters, added in the same
+    /// order, are found in the same order.
     pub(crate) fn find(&mut self, topic_name: &[u8], matches: &mut Matches) {
+        if !matches.is_of(topic_name, self.version) {
+            matches.begin(topic_name, self.version);
+            self.search(topic_name, matches);
+            if matches.are_mixed {
+                matches.entries.sort_unstable_by_key(|entry| entry.subscriber);
+            }
+        }
+    }
+
+    fn search(&mut self, topic_name: &[u8], matches: &mut Matches) {
         let Self { nodes, levels, to_visit, .. } = self;
         // Wildcards at the start leave out Topic Names that start with `$` (MQTT-4.7.2-1).
         let is_reserved = topic_name.first() == Some(&b'$');
@@ -158,6 +189,7 @@ impl SubscriptionIndex {
     }
 
     fn make_path(&mut self, filter: &str) -> NodeIndex {
+        self.version += 1;
         filter.as_bytes().split(|byte| *byte == b'/').fold(ROOT, |node, level| self.make_child(node, level))
     }
 
@@ -228,6 +260,8 @@ mod tests {
             let mut dice = Dice(seed * 2 + 1);
             let mut index = SubscriptionIndex::new(3);
             let mut reference: Vec<(String, SubscriptionEntry)> = Vec::new();
+            // Of the last Topic Name, as a partition keeps it.
+            let mut matches_kept = Matches::default();
             for _ in 0..150 {
                 if dice.below(3) == 0 && !reference.is_empty() {
                     let (filter, entry) = reference.swap_remove(dice.below(reference.len()));
@@ -253,6 +287,10 @@ mod tests {
                     .collect();
                 expected.sort_unstable();
                 assert_eq!(found(&mut index, &topic_name), expected, "seed={seed} {topic_name:?}");
+                if dice.below(2) == 0 {
+                    index.find(topic_name.as_bytes(), &mut matches_kept);
+                    assert_eq!(by_subscriber(&matches_kept), expected, "seed={seed} {topic_name:?}");
+                }
             }
             for (filter, entry) in &reference {
                 index.remove(filter, entry.subscriber);
@@ -301,6 +339,10 @@ mod tests {
     fn found(index: &mut SubscriptionIndex, topic_name: &str) -> Vec<(u32, Option<u32>)> {
         let mut matches = Matches::default();
         index.find(topic_name.as_bytes(), &mut matches);
+        by_subscriber(&matches)
+    }
+
+    fn by_subscriber(matches: &Matches) -> Vec<(u32, Option<u32>)> {
         let mut found: Vec<_> =
             matches.entries.iter().map(|entry| (entry.subscriber, entry.options.identifier())).collect();
         found.sort_unstable();

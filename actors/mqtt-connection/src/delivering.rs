@@ -189,7 +189,7 @@ impl Connection {
         step: &mut Step<'_>,
     ) -> bool {
         let publication = &delivery.publication;
-        let topic_name = publication.topic_name();
+        let (topic_name, payload) = (publication.topic_name(), publication.payload());
         let mut packet = OutgoingPublish {
             dup,
             retain: delivery.retain,
@@ -200,11 +200,11 @@ impl Connection {
             properties: publication.properties(),
             message_expiry_s: remaining_s,
             subscription_identifiers: &delivery.subscription_identifiers,
-            payload_bytes: publication.payload().len(),
+            payload_bytes: payload.len(),
         };
         let packet_bytes_max = self.client_packet_bytes_max.min(mqtt::VARIABLE_BYTE_INTEGER_MAX) as usize;
-        let mut packet_bytes = packet.packet_bytes(self.version);
-        if packet_bytes > packet_bytes_max {
+        let mut lengths = packet.lengths(self.version);
+        if lengths.packet_bytes() > packet_bytes_max {
             return false;
         }
         if self.client_topic_alias_maximum > 0 {
@@ -214,25 +214,25 @@ impl Connection {
                 Naming::Alias(alias) => {
                     (packet.topic_name, packet.topic_alias) = (&[], Some(alias));
                 }
-                Naming::Set(alias) if packet_bytes + TOPIC_ALIAS_BYTES_MAX <= packet_bytes_max => {
+                Naming::Set(alias) if lengths.packet_bytes() + TOPIC_ALIAS_BYTES_MAX <= packet_bytes_max => {
                     packet.topic_alias = Some(alias);
                     aliases.set(alias, topic_name);
                 }
                 Naming::Set(_) | Naming::Plain => {}
             }
-            packet_bytes = packet.packet_bytes(self.version);
+            lengths = packet.lengths(self.version);
         }
-        if packet.payload_bytes >= LARGE_PAYLOAD_BYTES {
-            packet.encode_header(&mut step.output, self.version);
+        if payload.len() >= LARGE_PAYLOAD_BYTES {
+            packet.encode_header_of(lengths, &mut step.output, self.version);
             step.write_shared(publication.payload_shared());
         } else {
-            step.output.reserve(packet_bytes);
-            packet.encode_header(&mut step.output, self.version);
-            step.output.extend_from_slice(publication.payload());
+            step.output.reserve(lengths.packet_bytes());
+            packet.encode_header_of(lengths, &mut step.output, self.version);
+            step.output.extend_from_slice(payload);
         }
         self.counts.deliveries += 1;
-        let latency = step.now - publication.received_at();
-        step.effects.observe(Hop::ReceivedToSubscriber, latency, publication.points_count().max(1));
+        let points_count = publication.points_count().max(1);
+        step.effects.observe_since(Hop::ReceivedToSubscriber, publication.received_at(), step.now, points_count);
         true
     }
 

@@ -231,9 +231,14 @@ impl DeliveryWindow {
 
     fn complete(&mut self, packet_identifier: PacketIdentifier) -> Acknowledged {
         let index = self.index_of(packet_identifier);
-        let Some(in_flight) = self.in_flight.get_mut(index).and_then(Option::take) else {
-            return Acknowledged::Unknown;
+        // Most clients acknowledge the oldest.
+        let completed = if index == 0 {
+            self.first_sequence += u64::from(!self.in_flight.is_empty());
+            self.in_flight.pop_front().flatten()
+        } else {
+            self.in_flight.get_mut(index).and_then(Option::take)
         };
+        let Some(in_flight) = completed else { return Acknowledged::Unknown };
         self.open_count -= 1;
         self.forget_complete();
         Acknowledged::Settled(in_flight)

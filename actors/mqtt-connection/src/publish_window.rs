@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use contract::PublishToken;
-use mqtt::{PacketIdentifier, ReasonCode};
+use contract::{PartitionIndex, PublishToken};
+use mqtt::{KeptTopicName, PacketIdentifier, ReasonCode, TopicName};
 
 use crate::receipts::Receipts;
 
@@ -22,7 +22,29 @@ pub(crate) struct PublishWindow {
     pub(crate) receipts: Receipts,
     unanswered_count: u32,
     unanswered_bytes: u64,
+    pub(crate) recent_topic: RecentTopic,
 }
+
+/// The topic of the last publication: most clients publish to few, and one that is the same need not be checked again.
+#[derive(Debug, Default)]
+pub(crate) struct RecentTopic {
+    pub(crate) name: KeptTopicName,
+    /// Who owns it.
+    pub(crate) partition: PartitionIndex,
+}
+
+impl RecentTopic {
+    /// Keeps a topic, unless it is long.
+    pub(crate) fn keep(&mut self, name: TopicName<'_>, partition: PartitionIndex) {
+        if name.as_str().len() <= RECENT_TOPIC_BYTES_MAX {
+            self.name.keep(name);
+            self.partition = partition;
+        }
+    }
+}
+
+/// A longer Topic Name is not kept, so that a connection stays small.
+const RECENT_TOPIC_BYTES_MAX: usize = 256;
 
 #[derive(Debug)]
 struct Batch {

@@ -1,13 +1,11 @@
 //! PUBLISH to the partitions that own the topics; PUBACK and PUBREC in the order of receipt (MQTT 5.0 §3.3 to §3.7, §4.3, §4.6).
 
-use std::time::Duration;
-
 use contract::{
     MESSAGE_EXPIRY_NEVER, PartitionIndex, Publication, PublicationArena, PublicationDraft, PublishToken, QoS,
     RECORD_PREFIX_BYTES, Refusal, UtcTime, partition_of,
 };
 use mqtt::{
-    Acknowledgement, DecodeError, PacketIdentifier, ProtocolVersion, Publish, ReasonCode, TopicName, Will,
+    Acknowledgement, DecodeError, Frame, PacketIdentifier, ProtocolVersion, Publish, ReasonCode, TopicName, Will,
     encode_puback, encode_pubcomp, encode_pubrec,
 };
 
@@ -21,7 +19,31 @@ use crate::{Connection, DeniedPublishV3, EndReason};
 const CHUNK_BYTES_MAX: usize = 64 << 10;
 
 impl Connection {
-    pub(crate) fn handle_publish(&mut self, publish: &Publish<'_>, step: &mut Step<'_>) {
+    /// Whether `frame` is a PUBLISH to the topic of the one before.
+    #[inline]
+    pub(crate) fn is_to_recent_topic(&self, frame: &Frame) -> bool {
+        let recent = self.publishes.as_ref().and_then(|publishes| publishes.recent_topic.name.get());
+        recent.is_some_and(|topic_name| Publish::is_to(frame, topic_name))
+    }
+
+    /// Its topic was checked, and its partition found, when the one before came.
+    pub(crate) fn handle_publish_to_recent_topic(&mut self, frame: &Frame, step: &mut Step<'_>) {
+        let recent = std::mem::take(&mut self.publishes().recent_topic);
+        match Publish::decode_known(frame, self.version, recent.name.get()) {
+            Ok(publish) => self.handle_publish(&publish, Some(recent.partition), step),
+            Err(error) => self.refuse_bytes(error, step),
+        }
+        self.publishes().recent_topic = recent;
+    }
+
+    /// Publishes to the partition that owns the topic, where it is known.
+    pub(crate) fn handle_publish(
+        &mut self,
+        publish: &Publish<'_>,
+        partition: Option<PartitionIndex>,
+        step: &mut Step<'_>,
+    ) {
+        let is_recent = partition.is_some();
         if publish.topic_alias.is_some()
             && let Err(error) = self.note_alias(publish)
         {
@@ -55,9 +77,12 @@ impl Connection {
             PublicationArena::new(chunk_bytes(&draft, publish.payload, self.decoder.unread_bytes()))
         });
         let publication = build(arena, &draft, publish.payload);
-        let partition = partition_of(topic_name.as_bytes(), self.config.partitions_count);
+        let partition = partition.unwrap_or_else(|| partition_of(topic_name.as_bytes(), self.config.partitions_count));
         self.counts.publishes += 1;
         self.add_to_group(partition, publication, publish, step);
+        if let (false, Some(topic_name)) = (is_recent, publish.topic_name) {
+            self.publishes().recent_topic.keep(topic_name, partition);
+        }
     }
 
     /// Keeps the Topic Name that a Topic Alias stands for from here on, or finds the one that it stands for (MQTT 5.0 §3.3.2.3.4).
@@ -217,7 +242,8 @@ impl Connection {
     }
 
     fn utc(&self, step: &Step<'_>) -> UtcTime {
-        self.config.utc_at_start.saturating_add(Duration::from_nanos(step.now.as_nanos()))
+        let ticks = i64::try_from(step.now.as_nanos() / 100).unwrap_or(i64::MAX);
+        UtcTime::from_ticks(self.config.utc_at_start.ticks().saturating_add(ticks))
     }
 }
 

@@ -79,26 +79,26 @@ impl Connection {
     }
 
     fn is_blocked(&self, step: &Step<'_>) -> bool {
-        if self.paused_since.is_some() { self.is_at(2, step) } else { self.is_at_limit(step) }
+        if self.paused_since.is_some() { self.is_at::<2>(step) } else { self.is_at_limit(step) }
     }
 
     fn is_at_limit(&self, step: &Step<'_>) -> bool {
-        self.is_at(1, step)
+        self.is_at::<1>(step)
     }
 
-    /// Whether a limit, divided by `divisor`, is reached.
-    fn is_at(&self, divisor: u8, step: &Step<'_>) -> bool {
-        let divisor_bytes = usize::from(divisor);
+    /// Whether a limit, divided by `DIVISOR`, is reached.
+    fn is_at<const DIVISOR: u8>(&self, step: &Step<'_>) -> bool {
+        let divisor_bytes = usize::from(DIVISOR);
         if matches!(self.phase, Phase::Attaching(_)) || self.waits_for_authentication() {
             return self.decoder.unread_bytes() >= EARLY_BYTES_MAX / divisor_bytes;
         }
-        let divisor_count = u32::from(divisor);
+        let divisor_count = u32::from(DIVISOR);
         let is_publishing_full = self.publishes.as_ref().is_some_and(|publishes| {
             // A 5.0 client knows its Receive Maximum; one of 3.1.1 is held back by its socket.
-            let owed_max = usize::from(self.config.receive_maximum.div_ceil(divisor.into()));
+            let owed_max = usize::from(self.config.receive_maximum.div_ceil(DIVISOR.into()));
             (self.version == ProtocolVersion::V311 && publishes.owed_count() >= owed_max)
                 || publishes.unanswered_count() >= self.config.publishes_count_max.div_ceil(divisor_count)
-                || publishes.unanswered_bytes() >= self.config.publishes_bytes_max.div_ceil(divisor.into())
+                || publishes.unanswered_bytes() >= self.config.publishes_bytes_max.div_ceil(DIVISOR.into())
         });
         is_publishing_full
             || self.pending_subscribes_count() >= SUBSCRIBES_PENDING_MAX / divisor_bytes
@@ -119,6 +119,9 @@ impl Connection {
         if matches!(self.phase, Phase::AwaitingConnect) {
             self.handle_connect(frame, step);
             return;
+        }
+        if matches!(self.phase, Phase::Connected) && self.is_to_recent_topic(frame) {
+            return self.handle_publish_to_recent_topic(frame, step);
         }
         match ClientPacket::decode(frame, self.version) {
             Ok(packet) if matches!(self.phase, Phase::Authenticating(_)) => self.handle_early_packet(packet, step),
@@ -141,7 +144,7 @@ impl Connection {
 
     fn handle_packet(&mut self, packet: ClientPacket<'_>, step: &mut Step<'_>) {
         match packet {
-            ClientPacket::Publish(publish) => self.handle_publish(&publish, step),
+            ClientPacket::Publish(publish) => self.handle_publish(&publish, None, step),
             ClientPacket::Puback(puback) => self.handle_puback(puback, step),
             ClientPacket::Pubrec(pubrec) => self.handle_pubrec(pubrec, step),
             ClientPacket::Pubrel(pubrel) => self.handle_pubrel(pubrel, step),

@@ -58,7 +58,7 @@ pub struct Connection {
     pub(crate) publishes: Option<Box<PublishWindow>>,
     /// There once the client set one.
     pub(crate) received_aliases: Option<Box<ReceivedAliases>>,
-    /// There once a topic repeated to a client that takes aliases.
+    /// There once something was sent to a client that takes aliases.
     pub(crate) sent_aliases: Option<Box<SentAliases>>,
     /// There while partitions owe answers.
     pub(crate) subscribes: Option<Box<PendingSubscribes>>,

@@ -9,8 +9,8 @@ pub(crate) type ReceivedAliases = BTreeMap<u16, Box<str>>;
 /// Aliases that are set for the client, at most its Topic Alias Maximum.
 ///
 /// Each alias has one place, and a Topic Name may have the alias of one place, which its hash names: to look is one comparison.
-/// The second of two deliveries with the same name that meet at a place in a row takes it, so that names that come once do not
-/// chase away those that repeat.
+/// The first name that meets a free place takes it. Where one is, the second of two deliveries with the same name that meet
+/// there in a row takes it over, so that names that come once do not chase away those that repeat.
 #[derive(Debug)]
 pub(crate) struct SentAliases {
     places: Box<[Place]>,
@@ -49,6 +49,8 @@ impl SentAliases {
         let place = &mut self.places[index];
         if *place.topic_name == *topic_name {
             Naming::Alias(alias)
+        } else if place.topic_name.is_empty() {
+            Naming::Set(alias)
         } else if std::mem::replace(&mut place.candidate, hash) == hash {
             Naming::Set(alias)
         } else {
@@ -74,10 +76,10 @@ mod tests {
     const ONE: NonZeroU16 = NonZeroU16::MIN;
 
     #[test]
-    fn a_name_that_repeats_gets_an_alias_and_keeps_it_against_names_that_do_not() {
+    fn a_name_gets_a_free_alias_and_keeps_it_against_names_that_do_not() {
         let mut aliases = SentAliases::new(1);
-        assert_eq!(aliases.naming_of(b"a"), Naming::Plain);
-        assert_eq!(aliases.naming_of(b"a"), Naming::Set(ONE));
+        assert_eq!(aliases.naming_of(b"a"), Naming::Set(ONE), "the place is free");
+        assert_eq!(aliases.naming_of(b"a"), Naming::Set(ONE), "it was not sent");
         aliases.set(ONE, b"a");
         for once in [b"b", b"c", b"d"] {
             assert_eq!(aliases.naming_of(once), Naming::Plain);

@@ -83,29 +83,32 @@ impl Decoder {
         }
         // Five bytes tell the length, then exactly what is missing is copied.
         self.complete_to(5);
-        let Some(packet_bytes) = self.packet_bytes(&self.partial)? else { return Ok(None) };
-        self.complete_to(packet_bytes);
-        if self.partial.len() < packet_bytes {
+        let Some(header) = self.fixed_header(&self.partial)? else { return Ok(None) };
+        self.complete_to(header.packet_bytes);
+        if self.partial.len() < header.packet_bytes {
             return Ok(None);
         }
         // What was copied beyond a packet shorter than five bytes belongs to the next one.
         let mut packet = std::mem::take(&mut self.partial);
-        let surplus = packet.split_off(packet_bytes);
+        let surplus = packet.split_off(header.packet_bytes);
         if !surplus.is_empty() {
             let mut rest = BytesMut::with_capacity(surplus.len() + self.unread.len());
             rest.extend_from_slice(&surplus);
             rest.extend_from_slice(&self.unread);
             self.unread = rest.freeze();
         }
-        Ok(Some(frame_of(packet.freeze())))
+        let mut body = packet.freeze();
+        body.advance(header.bytes);
+        Ok(Some(Frame { first_byte: header.first_byte, body }))
     }
 
     fn frame_of_unread(&mut self) -> Result<Option<Frame>, DecodeError> {
-        let packet_bytes = self.packet_bytes(&self.unread)?;
-        if let Some(packet_bytes) = packet_bytes
-            && self.unread.len() >= packet_bytes
+        if let Some(header) = self.fixed_header(&self.unread)?
+            && self.unread.len() >= header.packet_bytes
         {
-            return Ok(Some(frame_of(self.unread.split_to(packet_bytes))));
+            self.unread.advance(header.bytes);
+            let body = self.unread.split_to(header.packet_bytes - header.bytes);
+            return Ok(Some(Frame { first_byte: header.first_byte, body }));
         }
         self.partial.extend_from_slice(&self.unread);
         self.unread = Bytes::new();
@@ -121,24 +124,27 @@ impl Decoder {
         }
     }
 
-    /// Bytes of the packet that `start` begins, once its fixed header is whole.
-    fn packet_bytes(&self, start: &[u8]) -> Result<Option<usize>, DecodeError> {
-        let Some((_, after_first)) = start.split_first() else { return Ok(None) };
+    /// The fixed header that `start` begins with, once it is whole.
+    #[inline]
+    fn fixed_header(&self, start: &[u8]) -> Result<Option<FixedHeader>, DecodeError> {
+        let Some((first_byte, after_first)) = start.split_first() else { return Ok(None) };
         let Some((remaining_length, count)) = decode_variable_byte_integer(after_first)? else { return Ok(None) };
-        let packet_bytes = remaining_length.saturating_add(u32::try_from(1 + count).expect("at most five"));
+        let bytes = 1 + count;
+        let packet_bytes = remaining_length.saturating_add(u32::try_from(bytes).expect("at most five"));
         if packet_bytes > self.packet_bytes_max {
             return Err(DecodeError::PacketTooLarge { packet_bytes, packet_bytes_max: self.packet_bytes_max });
         }
-        Ok(Some(packet_bytes as usize))
+        Ok(Some(FixedHeader { first_byte: *first_byte, bytes, packet_bytes: packet_bytes as usize }))
     }
 }
 
-/// The frame that `packet` is: its fixed header was read before.
-fn frame_of(mut packet: Bytes) -> Frame {
-    let first_byte = packet[0];
-    let length_bytes = packet[1..].iter().take_while(|byte| **byte & 0x80 != 0).count() + 1;
-    packet.advance(1 + length_bytes);
-    Frame { first_byte, body: packet }
+/// What a packet begins with (MQTT 5.0 §2.1.1).
+struct FixedHeader {
+    first_byte: u8,
+    /// Its own bytes, 2 to 5.
+    bytes: usize,
+    /// Bytes of the whole packet.
+    packet_bytes: usize,
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub const VARIABLE_BYTE_INTEGER_MAX: u32 = 268_435_455;
 ///
 /// # Errors
 /// [`DecodeError::Malformed`]: a fifth byte, or more bytes than needed (MQTT-1.5.5-1).
+#[inline]
 pub(crate) fn decode_variable_byte_integer(input: &[u8]) -> Result<Option<(u32, usize)>, DecodeError> {
     let mut value = 0;
     for (index, byte) in input.iter().enumerate().take(4) {
@@ -46,6 +47,7 @@ pub fn encode_variable_byte_integer(out: &mut BytesMut, value: u32) {
 }
 
 /// How many bytes `value` takes, 1 to 4.
+#[inline]
 pub const fn variable_byte_integer_bytes(value: usize) -> usize {
     match value {
         0..=0x7f => 1,

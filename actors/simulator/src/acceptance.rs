@@ -8,7 +8,7 @@ use mqtt_connection::Message as ToConnection;
 use opcua_subscription::Message as ToOpcUa;
 use wiring::Envelope;
 
-use crate::client::Sent;
+use crate::message::Sent;
 
 /// A publication, by where its bytes lie: records share them from the publisher to the log.
 type Place = usize;
@@ -16,8 +16,8 @@ type Place = usize;
 /// What was published and not yet accepted, and what the logs have said.
 #[derive(Debug, Default)]
 pub(crate) struct AcceptanceWatch {
-    /// What each token stands for: publications of `QoS` 1.
-    waiting: BTreeMap<(Publisher, PublishToken), Vec<Publication>>,
+    /// What each token stands for: publications of `QoS` 1 and 2, and where they went.
+    waiting: BTreeMap<(Publisher, PublishToken), (PartitionIndex, Vec<Publication>)>,
     appended: BTreeMap<PartitionIndex, BTreeMap<Offset, Place>>,
     durable: BTreeSet<Place>,
     /// Messages of clients that a partition refused, though perhaps it took them later.
@@ -35,13 +35,15 @@ impl AcceptanceWatch {
     /// It acknowledges what no log has.
     pub(crate) fn pass(&mut self, envelope: &Envelope) -> Result<(), String> {
         match envelope {
-            Envelope::Partition(_, ToPartition::Publish { publisher, token, publications, .. }) => {
+            // A Will waits for no answer.
+            Envelope::Partition(_, ToPartition::Publish { publisher: Publisher::Will(_), .. }) => Ok(()),
+            Envelope::Partition(partition, ToPartition::Publish { publisher, token, publications, .. }) => {
                 let at_least_once = publications.iter().filter(|made| made.qos() != QoS::AtMostOnce);
                 let publications: Vec<Publication> = at_least_once.cloned().collect();
                 for publication in &publications {
                     self.durable.remove(&place(publication));
                 }
-                self.waiting.insert((*publisher, *token), publications);
+                self.waiting.insert((*publisher, *token), (*partition, publications));
                 Ok(())
             }
             Envelope::OpcUa(source, ToOpcUa::Accepted { token }) => self.accept(Publisher::OpcUa(*source), *token),
@@ -49,8 +51,19 @@ impl AcceptanceWatch {
                 self.accept(Publisher::Connection(*connection), *token)
             }
             Envelope::Connection(connection, ToConnection::Refused { token, .. }) => {
-                let refused = self.waiting.remove(&(Publisher::Connection(*connection), *token)).unwrap_or_default();
-                self.refused.extend(refused.iter().filter_map(|publication| Sent::parse(publication.payload())));
+                let refused = self.waiting.remove(&(Publisher::Connection(*connection), *token));
+                self.refuse(refused);
+                Ok(())
+            }
+            // Nobody is told of what still waits then, and some of it may be refused, or taken out.
+            Envelope::Connection(connection, ToConnection::Suspended { partition }) => {
+                let publisher = Publisher::Connection(*connection);
+                let ends = (publisher, PublishToken(0))..=(publisher, PublishToken(u64::MAX));
+                let of_partition = self.waiting.range(ends).filter(|(_, (owner, _))| owner == partition);
+                for token in of_partition.map(|(token, _)| *token).collect::<Vec<_>>() {
+                    let unanswered = self.waiting.remove(&token);
+                    self.refuse(unanswered);
+                }
                 Ok(())
             }
             Envelope::OpcUa(..)
@@ -62,8 +75,13 @@ impl AcceptanceWatch {
         }
     }
 
+    fn refuse(&mut self, publications: Option<(PartitionIndex, Vec<Publication>)>) {
+        let refused = publications.into_iter().flat_map(|(_, publications)| publications);
+        self.refused.extend(refused.filter_map(|publication| Sent::parse(publication.payload())));
+    }
+
     fn accept(&mut self, publisher: Publisher, token: PublishToken) -> Result<(), String> {
-        let Some(publications) = self.waiting.remove(&(publisher, token)) else {
+        let Some((_, publications)) = self.waiting.remove(&(publisher, token)) else {
             return Err(format!("{publisher:?} hears of {token:?}, which it does not wait for"));
         };
         let is_durable = publications.iter().all(|publication| self.durable.contains(&place(publication)));

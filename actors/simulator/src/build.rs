@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_partition::{BrokerPartition, FlowSource, PartitionConfig, PartitionLimits, QueueWhenFull};
-use contract::{CoreIndex, Credit, Epoch, FlowIndex, Instant, PartitionIndex, QoS, SourceIndex};
+use contract::{CoreIndex, Credit, Epoch, FlowIndex, Instant, PartitionIndex, QoS, SourceIndex, partition_of};
 use dataflow::{Dataflow, KeyChoice, Program};
 use egress_batcher::EgressBatcher;
-use mqtt_connection::{Connection, ConnectionConfig};
+use mqtt_connection::{Authentication, ConnectionConfig};
 use opcua_subscription::{
     AcknowledgeAt, Conflate, DataPoint, DataSet, DataSetDefaults, Limits, Sampling, Session, SessionConfig,
     SessionState,
@@ -17,8 +17,9 @@ use opcua_subscription::{
 use wiring::{FlowAddress, Host, HostParts, HostedPartition, Topology};
 
 use crate::Dice;
-use crate::client::{Client, Role};
+use crate::client::{Client, Habits, Role, Room};
 use crate::core::{LogBook, LogDesk, SimCore};
+use crate::outbox::Topic;
 use crate::plc::{Plc, START};
 use crate::wire::Version;
 
@@ -28,8 +29,8 @@ pub(crate) const FLOW_CREDIT: Credit = Credit { count: 60, bytes: 60_000 };
 pub(crate) const PENDING_COUNT_MAX: usize = 2 * 60 + 8;
 /// Bytes of a record; a partition refuses a connection's larger one.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 5_000;
-/// Bytes that a partition holds before it refuses connections' publications.
-pub(crate) const SHARD_BYTES_MAX: u64 = 16_000;
+/// Bytes that a partition holds before it refuses connections' publications: where it has little room, and where it has much.
+const SHARD_BYTES_MAX: [u64; 2] = [16_000, 160_000];
 /// Bytes of a batch; an event that is larger travels alone, and the hubs refuse it.
 pub(crate) const HUB_BYTES_MAX: usize = 3_000;
 /// Publications of OPC UA Sessions are made in intervals of this length.
@@ -46,7 +47,9 @@ pub(crate) struct Plan {
     seed: u64,
     pub(crate) topology: Arc<Topology>,
     sessions: Vec<SessionConfig>,
-    connections: Arc<ConnectionConfig>,
+    /// By listener, what its connections may do.
+    pub(crate) listeners: Vec<Arc<ConnectionConfig>>,
+    pub(crate) limits: PartitionLimits,
     first_epoch: Epoch,
 }
 
@@ -68,14 +71,23 @@ impl Plan {
             plcs.push(Plc::new(&assets, tags_count, acknowledge, dice));
             sessions.push(session_config(&assets, tags_count, topology.partitions_count(), acknowledge));
         }
+        let session_expiry_v3_s = u32::try_from(dice.within(1..20)).expect("small");
+        let listeners = (0..dice.within(1..3)).map(|_| listener(&topology, session_expiry_v3_s, dice)).collect();
+        let (is_tight, is_crowded) = (dice.one_in(3), dice.one_in(3));
+        let room = Room { is_tight, may_refuse: is_crowded || is_tight };
+        let clients = clients(session_expiry_v3_s, room, dice);
+        let homes =
+            clients.iter().map(|client| partition_of(client.identifier.as_bytes(), topology.partitions_count()));
+        let limits = partition_limits(is_tight, is_crowded.then(|| homes.collect()), dice);
         let plan = Self {
             seed,
-            connections: Arc::new(connection_config(&topology, dice)),
+            listeners,
+            limits,
             topology: Arc::new(topology),
             sessions,
             first_epoch: Epoch(dice.within(1..1 << 40)),
         };
-        (plan, World { plcs, clients: clients(dice) })
+        (plan, World { plcs, clients })
     }
 
     /// The epoch of the logs of a life of the process, from 0.
@@ -112,10 +124,6 @@ impl Plan {
             partitions: BTreeMap::new(),
             flows: BTreeMap::new(),
             batchers: BTreeMap::new(),
-            make_connection: {
-                let config = Arc::clone(&self.connections);
-                Box::new(move |address, now| Connection::new(Arc::clone(&config), address, now))
-            },
         };
         for (source, _) in (0..).map(SourceIndex).zip(&topology.sources).filter(|(_, owner)| here(owner)) {
             let index = usize::from(source.0);
@@ -124,7 +132,7 @@ impl Plan {
         }
         for (partition, _) in (0..).map(PartitionIndex).zip(&topology.partitions).filter(|(_, owner)| here(owner)) {
             let log = Box::new(LogDesk { partition, book: Rc::clone(book) });
-            let actor = BrokerPartition::new(partition_config(partition, self.epoch(life), topology));
+            let actor = BrokerPartition::new(partition_config(partition, self.epoch(life), topology, self.limits));
             parts.partitions.insert(partition, HostedPartition { actor, log });
         }
         for (flow, owners) in (0..).map(FlowIndex).zip(&topology.flows) {
@@ -204,24 +212,58 @@ fn session_limits() -> Limits {
     }
 }
 
-fn connection_config(topology: &Topology, dice: &mut Dice) -> ConnectionConfig {
-    ConnectionConfig {
+fn listener(topology: &Topology, session_expiry_v3_s: u32, dice: &mut Dice) -> Arc<ConnectionConfig> {
+    Arc::new(ConnectionConfig {
         partitions_count: topology.partitions_count(),
         receive_maximum: u16::try_from(dice.within(8..20)).expect("small"),
         deliveries_count_max: u32::try_from(dice.within(4..40)).expect("small"),
         packet_bytes_max: u32::try_from(MESSAGE_BYTES_MAX).expect("small"),
+        session_expiry_v3_s,
         publishes_count_max: 16,
         output_bytes_max: 2_000,
         utc_at_start: START,
         client_identifier_seed: dice.number(),
+        authentication: if dice.one_in(2) { Authentication::AllowAnonymous } else { Authentication::Required },
         ..ConnectionConfig::default()
+    })
+}
+
+/// The limits of every partition. Where guests may crowd the others out, each home has just room for those whose home it is.
+fn partition_limits(is_tight: bool, homes: Option<Vec<PartitionIndex>>, dice: &mut Dice) -> PartitionLimits {
+    let at_one_home =
+        |homes: Vec<PartitionIndex>| homes.iter().map(|home| homes.iter().filter(|other| *other == home).count()).max();
+    let sessions_count_max = homes.and_then(at_one_home).map_or(100, |count| u32::try_from(count).expect("few"));
+    let shard_bytes_max = SHARD_BYTES_MAX[usize::from(!is_tight)];
+    PartitionLimits {
+        shard_bytes_max,
+        spill_bytes: shard_bytes_max / 8 * 5,
+        message_bytes_max: u32::try_from(MESSAGE_BYTES_MAX).expect("small"),
+        subscriber_queue_count_max: 100_000,
+        subscriber_queue_bytes_max: 100_000_000,
+        subscriber_queue_when_full: if dice.one_in(4) {
+            QueueWhenFull::DropOldest
+        } else {
+            QueueWhenFull::BackPressure
+        },
+        retained_count_max: 10,
+        retained_bytes_max: 10_000,
+        subscriptions_per_client_max: 10,
+        subscriptions_count_max: 100,
+        shared_subscriptions_count_max: 10,
+        sessions_count_max,
     }
 }
 
-fn partition_config(partition: PartitionIndex, epoch: Epoch, topology: &Topology) -> PartitionConfig {
+fn partition_config(
+    partition: PartitionIndex,
+    epoch: Epoch,
+    topology: &Topology,
+    limits: PartitionLimits,
+) -> PartitionConfig {
     let flows = (0..).map(FlowIndex).zip(PARTITION_FILTERS).take(topology.flows.len());
     PartitionConfig {
         partition,
+        partitions_count: topology.partitions_count(),
         epoch,
         flows: flows
             .map(|(flow, filters)| FlowSource {
@@ -229,19 +271,7 @@ fn partition_config(partition: PartitionIndex, epoch: Epoch, topology: &Topology
                 topic_filters: filters.iter().map(|text| (*text).into()).collect(),
             })
             .collect(),
-        limits: PartitionLimits {
-            shard_bytes_max: SHARD_BYTES_MAX,
-            spill_bytes: 10_000,
-            message_bytes_max: u32::try_from(MESSAGE_BYTES_MAX).expect("small"),
-            subscriber_queue_count_max: 100_000,
-            subscriber_queue_bytes_max: 100_000_000,
-            subscriber_queue_when_full: QueueWhenFull::BackPressure,
-            retained_count_max: 10,
-            retained_bytes_max: 10_000,
-            subscriptions_per_client_max: 10,
-            subscriptions_count_max: 100,
-            sessions_count_max: 100,
-        },
+        limits,
     }
 }
 
@@ -267,18 +297,42 @@ fn egress_limits() -> egress_batcher::Limits {
     }
 }
 
-fn clients(dice: &mut Dice) -> Vec<Client> {
-    let version = |dice: &mut Dice| if dice.one_in(2) { Version::V5 } else { Version::V3 };
+/// Publishers, subscribers, the members of a group, and guests.
+fn clients(session_expiry_v3_s: u32, room: Room, dice: &mut Dice) -> Vec<Client> {
     let mut clients = Vec::new();
+    let mut make = |name: String, role: Role, topics: Vec<Topic>, dice: &mut Dice| {
+        let version = if dice.one_in(2) { Version::V5 } else { Version::V3 };
+        let keeps = dice.within(0..3) > 0;
+        let longest_s = if role == Role::Guest { 2 } else { 10 };
+        let habits = Habits {
+            session_expiry_s: if keeps { u32::try_from(dice.within(1..longest_s)).expect("small") } else { 0 },
+            session_expiry_v3_s,
+            has_small_packets: dice.one_in(4),
+            room,
+        };
+        clients.push(Client::new(name, version, role, topics, habits));
+    };
     for publisher in 0..dice.within(2..4) {
-        let topics = ["a", "b", "c"].map(|last| format!("m/{publisher}/{last}")).to_vec();
-        let qos = u8::from(!dice.one_in(4));
-        clients.push(Client::new(format!("publisher{publisher}"), version(dice), Role::Publisher { topics, qos }));
+        let topic = |last: &str, dice: &mut Dice| Topic {
+            name: format!("m/{publisher}/{last}"),
+            qos: u8::try_from(dice.within(0..3)).expect("small"),
+        };
+        let topics = ["a", "b", "c"].map(|last| topic(last, dice)).to_vec();
+        make(format!("publisher{publisher}"), Role::Publisher, topics, dice);
     }
+    // At QoS 2 most of all.
+    let level = |dice: &mut Dice| u8::try_from(dice.within(0..5).min(2)).expect("small");
     for (subscriber, topic_filter) in ["#", "m/+/a", "m/0/#"].into_iter().enumerate() {
-        let qos = u8::from(!dice.one_in(3));
-        let role = Role::Subscriber { topic_filter: topic_filter.to_owned(), qos };
-        clients.push(Client::new(format!("subscriber{subscriber}"), version(dice), role));
+        let role = Role::Subscriber { topic_filter: topic_filter.to_owned(), share_name: None, qos: level(dice) };
+        make(format!("subscriber{subscriber}"), role, Vec::new(), dice);
+    }
+    let (members_count, qos) = (dice.within(0..3), level(dice));
+    for member in 0..members_count {
+        let role = Role::Subscriber { topic_filter: "m/+/b".to_owned(), share_name: Some("group".to_owned()), qos };
+        make(format!("member{member}"), role, Vec::new(), dice);
+    }
+    for guest in 0..dice.within(0..3) {
+        make(format!("guest{guest}"), Role::Guest, Vec::new(), dice);
     }
     clients
 }

@@ -1,264 +1,424 @@
-//! One MQTT client: what it sends, what it is told, and what it remembers for the judge.
+//! One MQTT client over all of its connections: how it connects, what it believes of its session, how it leaves.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use contract::{ConnectionAddress, Instant};
 
-use crate::build::{HUB_BYTES_MAX, MESSAGE_BYTES_MAX};
-use crate::wire::{self, FromServer, PublishFlags, Version};
+use crate::Dice;
+use crate::cut::{Cut, PacketKind, Way};
+use crate::from_server::{self, FromServer};
+use crate::inbox::Inbox;
+use crate::kept::{Kept, Wish};
+use crate::message::Sent;
+use crate::outbox::{Outbox, Topic};
+use crate::will::{End, Wills};
+use crate::wire::{self, Hello, Version, WillText};
+
+/// Bytes of the largest packet that some clients take; the large messages are larger.
+const SMALL_PACKET_BYTES: u32 = 2_000;
+
+/// A CONNECT that nobody answered reaches its home no later than so long after it was sent.
+const STRAGGLER_MAX: Duration = Duration::from_secs(1);
 
 /// What a client is there for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Publishes numbered messages to its topics.
-    Publisher {
-        /// Its topics.
-        topics: Vec<String>,
-        /// 0 or 1.
-        qos: u8,
-    },
-    /// Subscribes to a Topic Filter.
-    Subscriber {
-        /// The filter.
-        topic_filter: String,
-        /// 0 or 1.
-        qos: u8,
-    },
+    Publisher,
+    /// Subscribes to a Topic Filter, perhaps one with `$share/{ShareName}/`.
+    Subscriber { topic_filter: String, share_name: Option<String>, qos: u8 },
+    /// Comes with a new Client Identifier each time, for its Will alone.
+    Guest,
 }
 
-/// A message that a publisher sent: `number` is its place among those of its topic, from 1.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Sent {
-    pub(crate) topic: String,
-    pub(crate) number: u64,
+/// What a client is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Habits {
+    /// How long it wants its session kept, in seconds; 0: it always starts clean.
+    pub(crate) session_expiry_s: u32,
+    /// What the server makes of a session of version 3.1.1 that is to be kept.
+    pub(crate) session_expiry_v3_s: u32,
+    /// It offers a small Maximum Packet Size now and then.
+    pub(crate) has_small_packets: bool,
+    pub(crate) room: Room,
 }
 
-/// One in so many messages of a topic is larger than a hub takes, and one in so many larger than a partition does.
-const FOR_NO_HUB_ONE_IN: u64 = 24;
-const FOR_NO_PARTITION_ONE_IN: u64 = 35;
-/// One in so many messages of a topic is to be retained.
-const RETAINED_ONE_IN: u64 = 10;
+/// How much room the server has for sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// It ends a session where its memory has no room to keep it.
+    pub(crate) is_tight: bool,
+    /// It refuses a client where it has no room for its session.
+    pub(crate) may_refuse: bool,
+}
 
-impl Sent {
-    /// Whether the partition refuses it.
-    pub(crate) const fn is_for_no_partition(&self) -> bool {
-        self.number.is_multiple_of(FOR_NO_PARTITION_ONE_IN)
-    }
+/// One connection of a client, for the judge.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dialed {
+    pub(crate) address: ConnectionAddress,
+    pub(crate) at: Instant,
+    /// CONNACK said that a session was there.
+    pub(crate) is_resumed: bool,
+}
 
-    /// Whether the hubs refuse it.
-    pub(crate) const fn is_for_no_hub(&self) -> bool {
-        self.number.is_multiple_of(FOR_NO_HUB_ONE_IN) || self.is_for_no_partition()
-    }
+/// How a connection ended, as far as its client can know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Loss {
+    /// The server knew of the end no earlier.
+    pub(crate) since: Instant,
+    /// The server hears of it at once.
+    pub(crate) is_known: bool,
+    pub(crate) end: End,
+}
 
-    pub(crate) fn payload(&self) -> Vec<u8> {
-        let padding = match (self.is_for_no_partition(), self.is_for_no_hub()) {
-            (true, _) => MESSAGE_BYTES_MAX,
-            (false, true) => HUB_BYTES_MAX,
-            (false, false) => 0,
-        };
-        let mut payload = format!("{}|{}|", self.topic, self.number).into_bytes();
-        payload.resize(payload.len() + padding, b'.');
-        payload
-    }
-
-    pub(crate) fn parse(payload: &[u8]) -> Option<Self> {
-        let mut parts = std::str::from_utf8(payload).ok()?.splitn(3, '|');
-        let (topic, number) = (parts.next()?, parts.next()?);
-        Some(Self { topic: topic.to_owned(), number: number.parse().ok()? })
-    }
+/// DISCONNECT, as it was sent.
+#[derive(Clone, Copy, Debug)]
+struct Leaving {
+    end: End,
+    session_expiry_s: u32,
 }
 
 /// A client that is always there, though its connection may not be.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own: connection, offer, session, rest")]
 pub(crate) struct Client {
+    name: String,
     pub(crate) identifier: String,
     pub(crate) version: Version,
     pub(crate) role: Role,
+    habits: Habits,
     pub(crate) connection: Option<ConnectionAddress>,
-    is_welcome: bool,
+    /// CONNACK let it in.
+    pub(crate) is_welcome: bool,
     inbound: Vec<u8>,
-    next_packet_identifier: u16,
-    /// Messages without PUBACK, in the order in which they were first sent.
-    unacknowledged: VecDeque<(u16, Sent)>,
-    next_numbers: BTreeMap<String, u64>,
-    /// When each message was first sent, and on which of its connections.
-    pub(crate) first_sent: BTreeMap<Sent, (Instant, u64)>,
-    connections_count: u64,
-    /// Messages that were sent on a connection that broke before their PUBACK: they may be there twice.
-    pub(crate) sent_again: BTreeSet<Sent>,
-    pub(crate) acknowledged: BTreeSet<Sent>,
-    /// Messages that were acknowledged when the process was killed: what of them no hub had is gone with its memory.
-    pub(crate) acknowledged_before_kill: BTreeSet<Sent>,
-    /// Since when it is subscribed without interruption.
-    pub(crate) subscribed_since: Option<Instant>,
-    /// What it received since then, in order.
-    pub(crate) received: Vec<Sent>,
+    /// Its connection broke, and what still comes is not for it.
+    is_cut_off: bool,
+    wish: Wish,
+    has_small_packets: bool,
+    kept: Kept,
+    kept_at_dial: Kept,
+    leaving: Option<Leaving>,
+    /// A CONNECT is not answered.
+    awaits_connack: bool,
+    dialed_at: Instant,
+    /// The CONNECT before may reach its home behind this connection's, and take over from it.
+    has_straggler: bool,
+    /// A CONNECT that nobody answered may have begun another session, of which Session Present tells nothing.
+    is_session_uncertain: bool,
+    /// The server lost its connection to a panic, and the client has not noticed yet.
+    is_session_doubtful: bool,
+    pub(crate) dialed: Vec<Dialed>,
+    pub(crate) outbox: Outbox,
+    pub(crate) inbox: Inbox,
+    pub(crate) wills: Wills,
+    /// Where its connection is to break.
+    pub(crate) cut: Option<Cut>,
     /// It reads nothing until then.
     pub(crate) stalled_until: Instant,
-    /// It publishes no more.
+    /// It stays away until then.
+    pub(crate) away_until: Instant,
+    /// It publishes no more, and stays.
     pub(crate) is_at_rest: bool,
 }
 
-/// Unacknowledged messages that a publisher has at most.
-const WINDOW: usize = 8;
-
 impl Client {
-    pub(crate) fn new(identifier: String, version: Version, role: Role) -> Self {
+    pub(crate) fn new(name: String, version: Version, role: Role, topics: Vec<Topic>, habits: Habits) -> Self {
         Self {
-            identifier,
+            identifier: name.clone(),
+            name,
             version,
             role,
+            habits,
             connection: None,
             is_welcome: false,
             inbound: Vec::new(),
-            next_packet_identifier: 1,
-            unacknowledged: VecDeque::new(),
-            next_numbers: BTreeMap::new(),
-            first_sent: BTreeMap::new(),
-            connections_count: 0,
-            sent_again: BTreeSet::new(),
-            acknowledged: BTreeSet::new(),
-            acknowledged_before_kill: BTreeSet::new(),
-            subscribed_since: None,
-            received: Vec::new(),
+            is_cut_off: false,
+            wish: Wish { clean_start: true, session_expiry_s: 0 },
+            has_small_packets: false,
+            kept: Kept::Nothing,
+            kept_at_dial: Kept::Nothing,
+            leaving: None,
+            awaits_connack: false,
+            dialed_at: Instant::ZERO,
+            has_straggler: false,
+            is_session_uncertain: false,
+            is_session_doubtful: false,
+            dialed: Vec::new(),
+            outbox: Outbox::new(topics),
+            inbox: Inbox::default(),
+            wills: Wills::default(),
+            cut: None,
             stalled_until: Instant::ZERO,
+            away_until: Instant::ZERO,
             is_at_rest: false,
         }
     }
 
     /// The socket is open: what the client writes first.
-    pub(crate) fn opened(&mut self, connection: ConnectionAddress) -> Vec<u8> {
-        self.connection = Some(connection);
-        self.connections_count += 1;
+    pub(crate) fn opened(&mut self, address: ConnectionAddress, now: Instant, dice: &mut Dice) -> Vec<u8> {
+        self.connection = Some(address);
+        let number = self.dialed.len() as u64 + 1;
+        self.dialed.push(Dialed { address, at: now, is_resumed: false });
         self.inbound.clear();
+        self.is_cut_off = false;
         self.is_welcome = false;
-        wire::connect(self.version, &self.identifier, 6)
+        self.leaving = None;
+        self.is_session_doubtful = false;
+        if self.role == Role::Guest {
+            self.identifier = format!("{}-{number}", self.name);
+            self.kept = Kept::Nothing;
+        }
+        self.has_straggler = self.awaits_connack && now < self.dialed_at + STRAGGLER_MAX;
+        self.dialed_at = now;
+        if self.awaits_connack {
+            let is_there = matches!(self.kept_at_dial, Kept::Surely { until, .. } if now < until);
+            let goes_on = is_there && !self.wish.clean_start;
+            self.is_session_uncertain |= !goes_on || self.wish.session_expiry_s == 0;
+        }
+        self.awaits_connack = true;
+        self.wish = self.wish(dice);
+        self.has_small_packets = self.version == Version::V5 && self.habits.has_small_packets && dice.one_in(2);
+        let receive_maximum =
+            if self.version == Version::V5 { u16::try_from(dice.within(1..9)).expect("small") } else { u16::MAX };
+        if self.wish.clean_start {
+            self.inbox.forget();
+        }
+        self.inbox.dialed(self.dialed.len() - 1, receive_maximum, self.has_small_packets);
+        self.kept_at_dial = self.kept;
+        self.kept = self.kept.after_attempt(self.wish);
+        let will = WillText {
+            message: Sent { topic: format!("will/{}", self.name), number },
+            qos: u8::try_from(dice.within(1..3)).expect("small"),
+            delay_s: if self.version == Version::V5 { u32::try_from(dice.within(0..3)).expect("small") } else { 0 },
+        };
+        self.wills.attempt(&will);
+        let hello = Hello {
+            client_identifier: &self.identifier,
+            clean_start: self.wish.clean_start,
+            session_expiry_s: self.wish.session_expiry_s,
+            receive_maximum,
+            maximum_packet_size: self.has_small_packets.then_some(SMALL_PACKET_BYTES),
+            will: &will,
+        };
+        wire::connect(self.version, &hello)
+    }
+
+    fn wish(&self, dice: &mut Dice) -> Wish {
+        // A guest's session is to make room soon, which version 3.1.1 cannot say.
+        let is_guest_v3 = self.role == Role::Guest && self.version == Version::V3;
+        let keeps = self.habits.session_expiry_s > 0 && !is_guest_v3;
+        let clean_start = !keeps || dice.one_in(8);
+        match self.version {
+            Version::V5 => Wish { clean_start, session_expiry_s: self.habits.session_expiry_s },
+            Version::V3 if clean_start => Wish { clean_start, session_expiry_s: 0 },
+            Version::V3 => Wish { clean_start, session_expiry_s: self.habits.session_expiry_v3_s },
+        }
     }
 
     /// The broker is gone, with all that it remembered.
-    pub(crate) fn lost_to_a_kill(&mut self) {
-        self.lost();
-        self.acknowledged_before_kill.clone_from(&self.acknowledged);
+    pub(crate) fn lost_to_a_kill(&mut self, now: Instant, has_come: impl Fn(&Sent) -> bool) {
+        if self.connection.is_some() {
+            self.lost(Loss { since: now, is_known: true, end: End::Doubtful });
+        }
+        self.kept = Kept::Nothing;
+        self.outbox.forgotten();
+        self.wills.forgotten(has_come);
     }
 
     /// The socket is gone.
-    pub(crate) fn lost(&mut self) {
+    pub(crate) fn lost(&mut self, loss: Loss) {
         self.connection = None;
+        let Wish { session_expiry_s, .. } = self.wish;
+        let end = self.leaving.map_or(loss.end, |leaving| leaving.end);
+        let end = if self.has_straggler { End::Doubtful } else { end };
+        let expiry_s = self.leaving.map_or(session_expiry_s, |leaving| leaving.session_expiry_s);
+        let least_s = session_expiry_s.min(expiry_s);
+        if self.is_welcome {
+            self.kept = match Kept::after_end(least_s, loss.since, loss.is_known) {
+                // DISCONNECT changed it, and perhaps nobody read that.
+                Kept::Nothing if session_expiry_s > 0 && end != End::Taken => Kept::Perhaps,
+                Kept::Surely { until, .. } if expiry_s != session_expiry_s => Kept::Surely { until, gone_at: None },
+                kept @ (Kept::Nothing | Kept::Perhaps | Kept::Surely { .. }) => kept,
+            };
+        }
+        if (std::mem::take(&mut self.is_session_doubtful) || self.habits.room.is_tight) && self.kept != Kept::Nothing {
+            self.kept = Kept::Perhaps;
+        }
+        if std::mem::take(&mut self.has_straggler) {
+            self.kept = Kept::Perhaps;
+            self.is_session_uncertain = true;
+        }
+        self.wills.ended(end, session_expiry_s, loss.since);
         self.is_welcome = false;
-        self.subscribed_since = None;
-        self.received.clear();
-        // Version 3.1.1 has no other word for a refusal than the end of the connection.
-        self.unacknowledged.retain(|(_, sent)| !sent.is_for_no_partition());
-        self.sent_again.extend(self.unacknowledged.iter().map(|(_, sent)| sent.clone()));
+        self.leaving = None;
+        self.outbox.lost();
+        self.inbox.lost();
     }
 
-    /// Whether it publishes at `QoS` 0.
-    pub(crate) fn is_at_most_once(&self) -> bool {
-        matches!(self.role, Role::Publisher { qos: 0, .. })
+    /// The server lost a connection to a panic of its own, and the session with it; this client is to notice, or has gone on.
+    pub(crate) fn lost_to_a_panic(&mut self, address: ConnectionAddress) {
+        if self.connection == Some(address) {
+            self.is_session_doubtful = true;
+            return;
+        }
+        for kept in [&mut self.kept, &mut self.kept_at_dial] {
+            if *kept != Kept::Nothing {
+                *kept = Kept::Perhaps;
+            }
+        }
+        let is_newest = self.dialed.last().is_some_and(|dialed| dialed.address == address);
+        self.wills.doubt(if is_newest { 1 } else { usize::MAX });
     }
 
-    /// Whether it has nothing left to do.
+    /// Whether every exchange is complete, and the client is there.
     pub(crate) fn is_done(&self) -> bool {
-        self.unacknowledged.is_empty()
+        let is_there = match self.role {
+            Role::Publisher => self.is_welcome,
+            Role::Subscriber { .. } => self.is_welcome && self.inbox.subscribed_since.is_some(),
+            Role::Guest => true,
+        };
+        is_there && self.outbox.is_empty() && self.inbox.is_done()
     }
 
-    /// Takes bytes from the server; what the client answers.
-    pub(crate) fn receive(&mut self, bytes: &[u8], now: Instant) -> Vec<u8> {
-        self.inbound.extend_from_slice(bytes);
+    /// Takes bytes from the server; what the client answers, and whether its connection breaks here.
+    pub(crate) fn receive(&mut self, bytes: &[u8], now: Instant) -> (Vec<u8>, Option<Cut>) {
         let mut answer = Vec::new();
-        while let Some(packet) = wire::take(self.version, &mut self.inbound) {
-            match packet {
-                FromServer::ConnAck { code } => {
-                    assert_eq!(code, 0, "{} is let in", self.identifier);
-                    self.is_welcome = true;
-                    answer.extend(self.greet());
-                }
-                FromServer::SubAck { codes, .. } => {
-                    assert!(codes.iter().all(|code| *code < 0x80), "{} may subscribe", self.identifier);
-                    self.subscribed_since = Some(now);
-                    self.received.clear();
-                }
-                FromServer::UnsubAck => answer.extend(self.greet()),
-                FromServer::Publish { topic, qos, is_retained, packet_identifier, payload } => {
-                    if qos > 0 {
-                        answer.extend(wire::puback(packet_identifier));
-                    }
-                    // A Retained Message is told to each new subscriber; it is not news.
-                    if !is_retained && let Some(sent) = Sent::parse(&payload) {
-                        assert_eq!(sent.topic, topic, "a payload stays with its topic");
-                        self.received.push(sent);
-                    }
-                }
-                FromServer::PubAck { packet_identifier, reason } => self.acknowledge(packet_identifier, reason),
-                FromServer::PingResp | FromServer::Disconnect { .. } => {}
+        if self.is_cut_off {
+            return (answer, None);
+        }
+        self.inbound.extend_from_slice(bytes);
+        while let Some((first_byte, packet)) = from_server::take(self.version, &mut self.inbound) {
+            let is_of = |cut: &Cut| cut.way == Way::ToClient && PacketKind::of(first_byte) == Some(cut.packet);
+            let cut = self.cut.filter(is_of);
+            self.is_cut_off = cut.is_some();
+            if cut.is_some_and(|cut| !cut.arrives) {
+                return (answer, cut);
             }
-        }
-        answer
-    }
-
-    fn greet(&mut self) -> Vec<u8> {
-        match &self.role {
-            Role::Publisher { .. } => {
-                let again = self.unacknowledged.iter();
-                again.flat_map(|(packet_identifier, sent)| self.publication(*packet_identifier, sent, true)).collect()
+            let bytes = self.take(packet, now);
+            if cut.is_some() {
+                return (answer, cut);
             }
-            Role::Subscriber { topic_filter, qos } => wire::subscribe(self.version, 9, topic_filter, *qos),
+            answer.extend(bytes);
         }
+        (answer, None)
     }
 
-    fn publication(&self, packet_identifier: u16, sent: &Sent, is_again: bool) -> Vec<u8> {
-        let flags = PublishFlags { is_again, is_retained: sent.number.is_multiple_of(RETAINED_ONE_IN) };
-        wire::publish(self.version, &sent.topic, packet_identifier, flags, &sent.payload())
-    }
-
-    /// Says that it is there, or unsubscribes in order to subscribe again.
-    fn be_a_subscriber(&mut self, count: u64) -> Vec<u8> {
-        match &self.role {
-            Role::Subscriber { topic_filter, .. }
-                if count == 1 && !self.is_at_rest && self.subscribed_since.is_some() =>
-            {
-                let bytes = wire::unsubscribe(self.version, 11, topic_filter);
-                self.subscribed_since = None;
-                bytes
+    fn take(&mut self, packet: FromServer, now: Instant) -> Vec<u8> {
+        match packet {
+            FromServer::ConnAck { session_present, code } => return self.take_connack(session_present, code, now),
+            FromServer::SubAck { codes } => {
+                assert!(codes.iter().all(|code| *code < 0x80), "{} may subscribe", self.identifier);
+                self.inbox.subscribed(now);
             }
-            Role::Subscriber { .. } | Role::Publisher { .. } => wire::pingreq(),
+            FromServer::UnsubAck => return self.subscribe(),
+            FromServer::Publish(publish) => self.inbox.take_publish(&publish),
+            FromServer::PubRel { packet_identifier } => self.inbox.take_pubrel(self.version, packet_identifier),
+            FromServer::PubAck { packet_identifier, reason } => self.outbox.take_puback(packet_identifier, reason),
+            FromServer::PubRec { packet_identifier, reason } => {
+                return self.outbox.take_pubrec(packet_identifier, reason);
+            }
+            FromServer::PubComp { packet_identifier, reason } => self.outbox.take_pubcomp(packet_identifier, reason),
+            FromServer::PingResp | FromServer::Disconnect => {}
         }
+        self.inbox.answers()
     }
 
-    fn acknowledge(&mut self, packet_identifier: u16, reason: u8) {
-        let (oldest, sent) = self.unacknowledged.pop_front().expect("a PUBACK answers a PUBLISH");
-        assert_eq!(oldest, packet_identifier, "{}: PUBACKs come in the order of PUBLISHes", self.identifier);
-        if reason < 0x80 {
-            self.acknowledged.insert(sent);
-        }
-    }
-
-    /// Publishes up to `count` messages, as far as its window allows.
-    pub(crate) fn publish(&mut self, count: u64, topic_index: usize, now: Instant) -> Vec<u8> {
-        if !self.is_welcome {
+    fn take_connack(&mut self, session_present: bool, code: u8, now: Instant) -> Vec<u8> {
+        let name = &self.identifier;
+        assert!(!self.is_welcome, "{name} is let in once");
+        self.awaits_connack = false;
+        if code != 0 {
+            let expected = if self.version == Version::V5 { 0x97 } else { 3 };
+            assert!(code == expected && self.habits.room.may_refuse, "{name} is refused with {code:#x}");
+            assert!(!session_present, "a refusal has no session (MQTT-3.2.2-6)");
+            let is_owed = matches!(self.kept_at_dial, Kept::Surely { until, .. } if now < until);
+            assert!(!is_owed, "{name} is refused, though its session is there");
+            self.wills.refused();
+            self.kept = self.kept_at_dial;
             return Vec::new();
         }
-        let Role::Publisher { topics, qos } = &self.role else { return self.be_a_subscriber(count) };
-        if self.is_at_rest {
-            return Vec::new();
+        let dialed = self.dialed.last_mut().expect("a CONNECT was sent");
+        if let Err(wrong) = self.kept_at_dial.allows(session_present, self.wish, dialed.at, now) {
+            panic!("{name} ({:?}): {wrong}", self.wish);
         }
-        let mut bytes = Vec::new();
-        for step in 0..count {
-            if self.unacknowledged.len() >= WINDOW {
-                break;
-            }
-            let topic = topics[(topic_index + usize::try_from(step).expect("small")) % topics.len()].clone();
-            let number = self.next_numbers.entry(topic.clone()).or_default();
-            *number += 1;
-            let sent = Sent { topic, number: *number };
-            self.first_sent.insert(sent.clone(), (now, self.connections_count));
-            let packet_identifier = if *qos == 0 { 0 } else { self.next_packet_identifier };
-            bytes.extend(self.publication(packet_identifier, &sent, false));
-            if *qos > 0 {
-                self.next_packet_identifier = self.next_packet_identifier % 60_000 + 1;
-                self.unacknowledged.push_back((packet_identifier, sent));
-            }
+        dialed.is_resumed = session_present;
+        self.is_welcome = true;
+        self.wills.welcomed(session_present, now);
+        if std::mem::take(&mut self.is_session_uncertain) && session_present {
+            self.inbox.forget();
+            self.outbox.session_is_uncertain();
+        }
+        self.inbox.welcomed(session_present, self.has_small_packets);
+        if !session_present {
+            self.outbox.session_is_new();
+        }
+        let mut bytes = self.outbox.greet(self.version);
+        if self.inbox.subscribed_since.is_none() {
+            bytes.extend(self.subscribe());
         }
         bytes
+    }
+
+    fn subscribe(&mut self) -> Vec<u8> {
+        let Role::Subscriber { topic_filter, share_name, qos } = &self.role else { return Vec::new() };
+        self.inbox.asks();
+        let topic_filter = match share_name {
+            Some(share_name) => &format!("$share/{share_name}/{topic_filter}"),
+            None => topic_filter,
+        };
+        wire::subscribe(self.version, 9, topic_filter, *qos)
+    }
+
+    /// What it does of its own accord, now and then.
+    pub(crate) fn tick(&mut self, now: Instant, dice: &mut Dice) -> Vec<u8> {
+        let (count, topic) = (dice.within(1..5), dice.index(3));
+        if !self.is_welcome || self.is_cut_off || self.leaving.is_some() {
+            return Vec::new();
+        }
+        match &self.role {
+            Role::Publisher if self.is_at_rest => Vec::new(),
+            Role::Publisher => self.outbox.publish(count, topic, self.version, now, self.dialed.len() as u64),
+            Role::Subscriber { topic_filter, share_name, .. } => {
+                let unsubscribes = !self.is_at_rest && share_name.is_none() && dice.one_in(16);
+                self.inbox.is_dawdling = !self.is_at_rest && dice.one_in(3);
+                if unsubscribes && self.inbox.subscribed_since.is_some() {
+                    self.inbox.unsubscribes();
+                    return wire::unsubscribe(self.version, 11, topic_filter);
+                }
+                let answers = self.inbox.answers();
+                if answers.is_empty() { wire::pingreq() } else { answers }
+            }
+            Role::Guest => wire::pingreq(),
+        }
+    }
+
+    /// Says DISCONNECT; `is_read` says whether its socket is read. Nothing where it is not there.
+    pub(crate) fn leave(&mut self, now: Instant, is_read: bool, dice: &mut Dice) -> Vec<u8> {
+        if !self.is_welcome || self.is_cut_off || self.is_at_rest {
+            return Vec::new();
+        }
+        let mut session_expiry_s = self.wish.session_expiry_s;
+        if self.version == Version::V5 && session_expiry_s > 0 && dice.one_in(4) {
+            session_expiry_s = u32::try_from(dice.within(0..4)).expect("small");
+        }
+        let keeps_will =
+            self.version == Version::V5 && session_expiry_s == self.wish.session_expiry_s && dice.one_in(3);
+        // Nothing that it has under way keeps the server from reading on.
+        let is_surely_read = self.outbox.is_empty() && self.stalled_until <= now && !self.inbox.is_dawdling && is_read;
+        let end = match (keeps_will, is_surely_read) {
+            (true, _) => End::Abrupt,
+            (false, true) => End::Taken,
+            (false, false) => End::Doubtful,
+        };
+        self.leaving = Some(Leaving { end, session_expiry_s });
+        let changed = (session_expiry_s != self.wish.session_expiry_s).then_some(session_expiry_s);
+        wire::disconnect(self.version, if keeps_will { 0x04 } else { 0 }, changed)
+    }
+
+    /// DISCONNECT did not arrive, or the connection was broken before.
+    pub(crate) fn doubt_leaving(&mut self, end: End) {
+        if let Some(leaving) = &mut self.leaving {
+            leaving.end = end;
+        }
     }
 }

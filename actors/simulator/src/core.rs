@@ -1,12 +1,13 @@
 //! One core of the simulation: a host, and what it asks of the world around it.
 
-use contract::{CoreIndex, Instant, LogRequest, LogResponse, Observation, PartitionIndex};
+use contract::{ConnectionAddress, CoreIndex, Instant, LogRequest, LogResponse, Observation, PartitionIndex};
 use wiring::{ActorEffect, Address, Envelope, Host, PartitionLog, ShellRequest, Surroundings};
 
 use crate::acceptance::AcceptanceWatch;
 use crate::coverage::EffectCounts;
 use crate::hub::Hub;
 use crate::mutation::Mutator;
+use crate::session_watch::SessionWatch;
 use crate::settlement::SettlementWatch;
 
 /// What one step asked for, in order.
@@ -31,6 +32,9 @@ pub(crate) struct SimCore {
     pub(crate) last_arrival: Vec<Instant>,
 }
 
+/// What a connection panics with that is made to.
+pub(crate) struct OnPurpose;
+
 /// The surroundings of a single step.
 pub(crate) struct StepWorld<'a> {
     pub(crate) asked: &'a mut Asked,
@@ -38,6 +42,9 @@ pub(crate) struct StepWorld<'a> {
     pub(crate) mutator: &'a mut Mutator,
     pub(crate) acceptance: &'a mut AcceptanceWatch,
     pub(crate) settlements: &'a mut SettlementWatch,
+    pub(crate) sessions: &'a mut SessionWatch,
+    /// The connection that is to panic.
+    pub(crate) panics: Option<ConnectionAddress>,
     pub(crate) hubs: &'a [Hub],
     pub(crate) now: Instant,
 }
@@ -54,6 +61,7 @@ impl Surroundings for StepWorld<'_> {
     fn pass(&mut self, envelope: Envelope) -> Option<Envelope> {
         let envelope = self.mutator.pass(envelope, self.now)?;
         let is_right = self.acceptance.pass(&envelope).and_then(|()| self.settlements.pass(&envelope, self.hubs));
+        self.sessions.pass(&envelope, self.now);
         if let Err(wrong) = is_right {
             self.asked.wrong.get_or_insert(wrong);
         }
@@ -65,6 +73,12 @@ impl Surroundings for StepWorld<'_> {
     }
 
     fn observe(&mut self, _observation: Observation) {}
+
+    fn step_begins(&mut self, address: Address) {
+        if self.panics.is_some_and(|connection| address == Address::Connection(connection)) {
+            std::panic::resume_unwind(Box::new(OnPurpose));
+        }
+    }
 
     /// One step a turn, so that what must always hold is looked at after each.
     fn step_ended(&mut self, address: Address) -> bool {

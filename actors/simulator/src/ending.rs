@@ -7,8 +7,11 @@ use opcua_subscription::{AcknowledgeAt, SessionState};
 use wiring::{Report, StopStage};
 
 use crate::build::FLOW_FILTERS;
-use crate::client::Client;
+use crate::client::{Client, Role};
+use crate::happening::Event;
+use crate::invariants::Drops;
 use crate::judge::Plant;
+use crate::judge_sessions::Evidence;
 use crate::plc::TagName;
 use crate::{Simulator, invariants, judge};
 
@@ -53,6 +56,8 @@ impl Simulator {
                 return Err(format!("something came after everything had drained: {}", self.undrained()));
             }
         }
+        // A stop ends sessions, with their accounts.
+        self.drops = Drops::of(self.cores.iter().map(|core| &core.host));
         if ending == Ending::Drain { Ok(()) } else { self.stop(ending == Ending::Stop) }
     }
 
@@ -113,8 +118,12 @@ impl Simulator {
         for core in &mut self.cores {
             core.slow_until = Instant::ZERO;
         }
-        for client in &mut self.clients {
-            client.stalled_until = Instant::ZERO;
+        self.panics = None;
+        for client in 0..self.clients.len() {
+            self.clients[client].stalled_until = Instant::ZERO;
+            self.clients[client].away_until = Instant::ZERO;
+            self.clients[client].cut = None;
+            self.calendar.enter(self.now, Event::Dial(client));
         }
     }
 
@@ -134,6 +143,7 @@ impl Simulator {
 
     fn is_drained(&self) -> bool {
         self.clients.iter().all(Client::is_done)
+            && self.clients.iter().all(|client| client.wills.settled_at < self.now)
             && self.cores.iter().all(|core| invariants::is_drained(&core.host))
             && self.newest_values().all(|(tag, number)| self.came_to_all_hubs(&tag, number))
     }
@@ -147,7 +157,9 @@ impl Simulator {
                 self.hubs.iter().map(|hub| hub.values.get(&(asset.clone(), tag.clone()))?.last().map(|last| last.1));
             format!("{asset}.{tag} {number} came {:?}", came.collect::<Vec<_>>())
         });
-        clients.chain(cores).chain(late).collect::<Vec<_>>().join(", ")
+        let wills = self.clients.iter().map(|client| client.wills.settled_at).filter(|at| *at >= self.now);
+        let wills = wills.map(|at| format!("a Will until {at:?}"));
+        clients.chain(cores).chain(late).chain(wills).collect::<Vec<_>>().join(", ")
     }
 
     /// Judges what came of what went in.
@@ -178,10 +190,29 @@ impl Simulator {
                 self.outcome.values_lost_and_named += judge::judge_values(hub, &plant, &reports)?;
             }
         }
+        self.judge_sessions()
+    }
+
+    fn judge_sessions(&mut self) -> Result<(), String> {
+        let came = &self.hubs[0].wills;
+        self.outcome.wills = came.len() as u64;
+        let dialed = self.clients.iter().flat_map(|client| &client.dialed);
+        self.outcome.resumptions = dialed.filter(|dialed| dialed.is_resumed).count() as u64;
+        let evidence = Evidence {
+            clients: &self.clients,
+            refused: &self.acceptance.refused,
+            stored_at: &self.hubs[0].stored_at,
+            parked_at: &self.sessions.parked_at,
+            is_cut_off: self.is_cut_off,
+        };
         for client in &self.clients {
-            judge::judge_subscriber(client, &self.clients, &self.acceptance.refused)?;
+            let session = client.dialed.last().and_then(|dialed| self.sessions.sessions.get(&dialed.address));
+            evidence.judge_subscriber(client, session.map_or(0, |session| self.drops.of_session(*session)))?;
         }
-        Ok(())
+        let is_member = |client: &&Client| matches!(client.role, Role::Subscriber { share_name: Some(_), .. });
+        let members: Vec<&Client> = self.clients.iter().filter(is_member).collect();
+        evidence.judge_group(&members, self.drops.at_queues())?;
+        evidence.judge_wills(came, self.drops.at_memory_limits)
     }
 }
 

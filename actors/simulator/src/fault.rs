@@ -21,6 +21,14 @@ pub enum Fault {
     ClientTakenOver,
     /// An MQTT client does not read for a while.
     ClientStalled,
+    /// An MQTT client says DISCONNECT and comes again.
+    ClientLeft,
+    /// An MQTT client stays away for long, perhaps longer than its session is kept.
+    ClientAway,
+    /// Our connection actor panics: it is closed, and its session ends.
+    ConnectionPanicked,
+    /// The access rules are read anew.
+    AccessChanged,
     /// A socket brings bytes that are no MQTT.
     MalformedBytes,
     /// The hub is over its quota.
@@ -47,7 +55,7 @@ pub enum Fault {
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::OpcUaConnectionLost,
         Self::OpcUaServerRestarted,
         Self::OpcUaServerAway,
@@ -56,6 +64,10 @@ impl Fault {
         Self::ClientVanished,
         Self::ClientTakenOver,
         Self::ClientStalled,
+        Self::ClientLeft,
+        Self::ClientAway,
+        Self::ConnectionPanicked,
+        Self::AccessChanged,
         Self::MalformedBytes,
         Self::HubBusy,
         Self::HubReleased,

@@ -1,7 +1,9 @@
 //! What may happen, and to whom.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use access::Principal;
 use broker_partition::MemoryLog;
 use bytes::Bytes;
 use contract::{
@@ -27,8 +29,18 @@ pub(crate) enum Event {
     Written(ConnectionAddress, usize),
     /// The connection's side hears that its socket is closed.
     Closed(ConnectionAddress),
+    /// A client notices that the connection's side has closed, which it did `since` then.
+    HungUp {
+        client: usize,
+        address: ConnectionAddress,
+        since: Instant,
+    },
+    /// Who knows the clients has answered.
+    Authenticated(ConnectionAddress, Arc<Principal>),
     Tick(usize),
     Fault,
+    /// A client's connection is to break at a packet.
+    Cut,
 }
 
 impl Event {
@@ -41,9 +53,11 @@ impl Event {
             | Self::ToServer(..)
             | Self::ToClient(..)
             | Self::Written(..)
-            | Self::Closed(_) => true,
+            | Self::Closed(_)
+            | Self::HungUp { .. }
+            | Self::Authenticated(..) => true,
             Self::Plc(_, event) => !matches!(event, PlcEvent::Change(_)),
-            Self::PlcIsBack(_) | Self::Dial(_) | Self::Tick(_) | Self::Fault => false,
+            Self::PlcIsBack(_) | Self::Dial(_) | Self::Tick(_) | Self::Fault | Self::Cut => false,
         }
     }
 }
@@ -99,9 +113,15 @@ impl Simulator {
             Event::Written(address, bytes) => {
                 self.tell(address, mqtt_connection::Message::Written { bytes });
             }
-            Event::Closed(address) => self.tell(address, mqtt_connection::Message::SocketClosed),
+            Event::Closed(address) => self.closed(address),
+            Event::HungUp { client, address, since } => self.lose(client, address, since, true),
+            Event::Authenticated(address, principal) => {
+                let message = mqtt_connection::Message::Authenticated { result: Ok(principal), data: Bytes::new() };
+                self.tell(address, message);
+            }
             Event::Tick(client) => self.tick(client),
             Event::Fault => self.fault(),
+            Event::Cut => self.arm_cut(),
         }
     }
 
@@ -126,6 +146,11 @@ impl Simulator {
                 self.enter_plc_events(source);
             }
             ShellRequest::Socket(address, request) => self.request_socket(address, request),
+            ShellRequest::Authenticate(address, _, credentials) => {
+                let principal = Principal::anonymous(credentials.client_identifier.clone());
+                let at = self.after(100..40_000);
+                self.calendar.enter(at, Event::Authenticated(address, Arc::new(principal)));
+            }
             ShellRequest::Lane(flow, request) => self.request_lane(flow, request),
             ShellRequest::Report(address, report) => self.reports.push((address, report)),
         }

@@ -11,6 +11,7 @@ use wiring::LaneRequest;
 use crate::Dice;
 use crate::build::HUB_BYTES_MAX;
 use crate::fault::{Fault, FaultCounts};
+use crate::message::Sent;
 use crate::plc::TagName;
 
 /// An event as the hub keeps it.
@@ -26,6 +27,10 @@ pub(crate) struct Hub {
     partitions_count: u16,
     /// Every event once, in the order in which each was first stored.
     pub(crate) stored: Vec<StoredEvent>,
+    /// When each message of a client was stored first.
+    pub(crate) stored_at: BTreeMap<Sent, Instant>,
+    /// How often each Will Message was stored.
+    pub(crate) wills: BTreeMap<Sent, u64>,
     by_id: BTreeMap<EventId, usize>,
     /// Events that are too large for it.
     refused: BTreeSet<EventId>,
@@ -49,6 +54,8 @@ impl Hub {
         Self {
             partitions_count: u16::try_from(dice.within(1..5)).expect("small"),
             stored: Vec::new(),
+            stored_at: BTreeMap::new(),
+            wills: BTreeMap::new(),
             by_id: BTreeMap::new(),
             refused: BTreeSet::new(),
             values: BTreeMap::new(),
@@ -86,7 +93,7 @@ impl Hub {
                     self.fate(is_away, dice, faults)
                 };
                 if stores {
-                    self.store(&send.events);
+                    self.store(&send.events, now);
                 }
                 self.answer(now + wait, Message::Settled { batch_id: send.batch_id, outcome });
             }
@@ -113,7 +120,7 @@ impl Hub {
         (outcome, stores, wait)
     }
 
-    fn store(&mut self, events: &[Event]) {
+    fn store(&mut self, events: &[Event], now: Instant) {
         for event in events {
             let stored = StoredEvent {
                 id: event.id,
@@ -132,6 +139,7 @@ impl Hub {
                             self.wrong.get_or_insert(format!("{wrong} in {:?}", stored.payload));
                         }
                     }
+                    self.note_message(&stored, now);
                     self.stored.push(stored);
                 }
                 Some(first) => {
@@ -142,6 +150,15 @@ impl Hub {
                     }
                 }
             }
+        }
+    }
+
+    fn note_message(&mut self, stored: &StoredEvent, now: Instant) {
+        let Some(sent) = Sent::parse(&stored.payload) else { return };
+        if stored.topic.starts_with("will/") {
+            *self.wills.entry(sent).or_default() += 1;
+        } else {
+            self.stored_at.entry(sent).or_insert(now);
         }
     }
 

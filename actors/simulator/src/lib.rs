@@ -16,13 +16,18 @@
 //! | `build.rs` | what a seed makes |
 //! | `core.rs` | one core: a host and what it asks of the world |
 //! | `plc.rs` | an OPC UA server with its plant, and the transport |
-//! | `client.rs`, `wire.rs` | MQTT clients and their bytes |
+//! | `client.rs` | an MQTT client over all of its connections |
+//! | `outbox.rs`, `inbox.rs` | what it publishes, and what it is sent |
+//! | `message.rs`, `wire.rs`, `from_server.rs` | its numbered messages, and its bytes |
+//! | `kept.rs`, `will.rs` | what it may believe of its session, and of its Will Messages |
+//! | `cut.rs` | at which packet its connection breaks |
 //! | `sockets.rs`, `network.rs` | their sockets, and what happens on them |
 //! | `hub.rs` | an Event Hub and the lane to it |
 //! | `fault.rs`, `trouble.rs` | what goes wrong outside, and how it is caused |
-//! | `mutation.rs` | damage between actors that must be found |
+//! | `mutation.rs`, `session_mutation.rs` | damage between actors that must be found |
 //! | `invariants.rs`, `acceptance.rs`, `settlement.rs` | what must hold after every step |
-//! | `judge.rs` | what must hold at the end |
+//! | `session_watch.rs` | which session a connection has |
+//! | `judge.rs`, `judge_sessions.rs` | what must hold at the end |
 //! | `coverage.rs` | which effects occurred |
 //! | `calendar.rs`, `dice.rs` | time and chance |
 
@@ -32,24 +37,35 @@ mod calendar;
 mod client;
 mod core;
 mod coverage;
+mod cut;
 mod dice;
 mod ending;
 mod fault;
+mod from_server;
 mod happening;
 mod hub;
+mod inbox;
 mod invariants;
 mod judge;
+mod judge_sessions;
+mod kept;
+mod message;
 mod mutation;
 mod network;
 mod options;
+mod outbox;
 mod plc;
+mod session_mutation;
+mod session_watch;
 mod settlement;
 mod simulator;
 mod sockets;
 mod trouble;
+mod will;
 mod wire;
 
 pub use coverage::{EffectCounts, EffectKind};
+pub use cut::{Cut, CutCounts, PacketKind, Way};
 pub use dice::Dice;
 pub use fault::{Fault, FaultCounts};
 pub use mutation::Mutation;

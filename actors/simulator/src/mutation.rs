@@ -3,6 +3,8 @@
 use contract::{Instant, PublishToken};
 use wiring::Envelope;
 
+use crate::session_mutation::{SessionMemory, is_of_sessions};
+
 /// One kind of damage, done once in a run; or at every occasion, where a client that connects anew would not see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mutation {
@@ -36,11 +38,39 @@ pub enum Mutation {
     CreditDoubled,
     /// A flow's credit is lost.
     CreditLost,
+    /// A session is parked with another Packet Identifier for a delivery in flight.
+    PacketIdentifierForgotten,
+    /// A session is parked without a delivery whose PUBREL is to be sent again.
+    PubrelNotResent,
+    /// A session is parked without a Packet Identifier of a `QoS` 2 publication that was accepted.
+    ReceivedForgotten,
+    /// A session is parked with two deliveries in flight in the wrong order.
+    ResentOutOfOrder,
+    /// A session is parked without a delivery in flight.
+    InFlightLost,
+    /// A session is parked without a delivery that waited.
+    WaitingLost,
+    /// A session that was parked is not given to the next connection.
+    SessionForgotten,
+    /// A Will is published although its session was continued.
+    WillThoughResumed,
+    /// A Will is not published.
+    WillLost,
+    /// A Will is published twice.
+    WillTwice,
+    /// A message of `QoS` 0 is kept for a subscriber that was away.
+    QosZeroThoughAway,
+    /// A partition does not hear that a session has a connection again.
+    ResumeLost,
+    /// A partition does not hear that a session has lost its connection.
+    SuspendLost,
+    /// A partition does not hear that a session has ended.
+    EndSessionLost,
 }
 
 impl Mutation {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 29] = [
         Self::RecordDropped,
         Self::EventsSwapped,
         Self::EventIdChanged,
@@ -56,6 +86,20 @@ impl Mutation {
         Self::ReleasedTakenForAccepted,
         Self::CreditDoubled,
         Self::CreditLost,
+        Self::PacketIdentifierForgotten,
+        Self::PubrelNotResent,
+        Self::ReceivedForgotten,
+        Self::ResentOutOfOrder,
+        Self::InFlightLost,
+        Self::WaitingLost,
+        Self::SessionForgotten,
+        Self::WillThoughResumed,
+        Self::WillLost,
+        Self::WillTwice,
+        Self::QosZeroThoughAway,
+        Self::ResumeLost,
+        Self::SuspendLost,
+        Self::EndSessionLost,
     ];
 }
 
@@ -67,11 +111,13 @@ pub(crate) struct Mutator {
     /// An answer that the damage makes up, to be sent along.
     pub(crate) extra: Vec<Envelope>,
     pub(crate) is_done: bool,
+    memory: SessionMemory,
 }
 
 impl Mutator {
-    pub(crate) fn new(mutation: Option<Mutation>, not_before: Instant) -> Self {
-        Self { mutation, not_before, extra: Vec::new(), is_done: false }
+    pub(crate) fn new(mutation: Option<Mutation>, not_before: Instant, partitions_count: u16) -> Self {
+        let memory = SessionMemory::new(partitions_count);
+        Self { mutation, not_before, extra: Vec::new(), is_done: false, memory }
     }
 
     /// Whether the next Released outcome is to be taken for an accepted one.
@@ -86,14 +132,18 @@ impl Mutator {
             return Some(envelope);
         };
         let mut envelope = envelope;
-        let fate = damage(mutation, &mut envelope, &mut self.extra);
+        let fate = if is_of_sessions(mutation) {
+            self.memory.damage(mutation, &mut envelope, &mut self.extra)
+        } else {
+            damage(mutation, &mut envelope, &mut self.extra)
+        };
         self.is_done = fate != Fate::Untouched && mutation != Mutation::DeliveriesSwapped;
         (fate != Fate::Lost).then_some(envelope)
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub(crate) enum Fate {
     Untouched,
     Changed,
     Lost,
@@ -135,7 +185,7 @@ fn damage(mutation: Mutation, envelope: &mut Envelope, extra: &mut Vec<Envelope>
         (
             Mutation::AcknowledgedEarly,
             Envelope::Partition(_, broker_partition::Message::Publish { publisher, token, .. }),
-        ) => {
+        ) if !matches!(publisher, contract::Publisher::Will(_)) => {
             extra.push(accepted(*publisher, *token));
             Fate::Lost
         }
@@ -181,5 +231,6 @@ fn accepted(publisher: contract::Publisher, token: PublishToken) -> Envelope {
         contract::Publisher::Connection(connection) => {
             Envelope::Connection(connection, mqtt_connection::Message::Accepted { token })
         }
+        contract::Publisher::Will(_) => unreachable!("a Will waits for no answer"),
     }
 }

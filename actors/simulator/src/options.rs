@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::coverage::EffectCounts;
-use crate::{FaultCounts, Mutation};
+use crate::{CutCounts, FaultCounts, Mutation};
 
 /// What a run is told beside its seed.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,12 @@ pub struct Outcome {
     pub values_lost_and_named: u64,
     /// Faults.
     pub faults: FaultCounts,
+    /// Connections that broke at a packet.
+    pub cuts: CutCounts,
+    /// Sessions that were continued.
+    pub resumptions: u64,
+    /// Will Messages that came.
+    pub wills: u64,
     /// Effects of actors.
     pub effects: EffectCounts,
     /// Steps of actors.
@@ -48,6 +54,9 @@ impl Outcome {
         self.publications += other.publications;
         self.values_lost_and_named += other.values_lost_and_named;
         self.faults.merge(&other.faults);
+        self.cuts.merge(&other.cuts);
+        self.resumptions += other.resumptions;
+        self.wills += other.wills;
         self.effects.merge(&other.effects);
         self.steps += other.steps;
     }

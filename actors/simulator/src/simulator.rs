@@ -1,24 +1,26 @@
 //! The whole pipeline of one seed, event by event.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use contract::{CoreIndex, Instant, PartitionIndex};
+use contract::{ConnectionAddress, CoreIndex, Instant, PartitionIndex};
 use opcua_subscription::SessionState;
-use wiring::{Address, Envelope, Report};
+use wiring::{Address, Envelope, Report, Turn};
 
 use crate::acceptance::AcceptanceWatch;
 use crate::build::{Plan, World};
 use crate::calendar::Calendar;
 use crate::client::Client;
-use crate::core::{Asked, LogBook, SimCore, StepWorld};
+use crate::core::{Asked, LogBook, OnPurpose, SimCore, StepWorld};
 use crate::happening::{Event, SimLog};
 use crate::hub::Hub;
+use crate::invariants::Drops;
 use crate::mutation::Mutator;
 use crate::plc::Plc;
+use crate::session_watch::SessionWatch;
 use crate::settlement::SettlementWatch;
 use crate::sockets::Sockets;
-use crate::{Dice, Options, Outcome, invariants};
+use crate::{Dice, Fault, Options, Outcome, invariants};
 
 /// The pipeline of one seed.
 pub struct Simulator {
@@ -42,6 +44,11 @@ pub struct Simulator {
     pub(crate) mutator: Mutator,
     pub(crate) acceptance: AcceptanceWatch,
     settlements: SettlementWatch,
+    pub(crate) sessions: SessionWatch,
+    /// What partitions had dropped when the run ended.
+    pub(crate) drops: Drops,
+    /// The connection that panics at its next step.
+    pub(crate) panics: Option<ConnectionAddress>,
     asked: Asked,
     pub(crate) reports: Vec<(Address, Report)>,
     pub(crate) outcome: Outcome,
@@ -80,9 +87,16 @@ impl Simulator {
             logs: SimLog::all(&plan, 0),
             log_book,
             calendar: Calendar::new(),
-            mutator: Mutator::new(options.mutation, Instant::ZERO + dice.micros(300_000..2_500_000)),
+            mutator: Mutator::new(
+                options.mutation,
+                Instant::ZERO + dice.micros(300_000..2_500_000),
+                plan.topology.partitions_count(),
+            ),
             acceptance: AcceptanceWatch::default(),
             settlements: SettlementWatch::default(),
+            sessions: SessionWatch::default(),
+            drops: Drops::default(),
+            panics: None,
             asked: Asked::default(),
             reports: Vec::new(),
             outcome: Outcome::default(),
@@ -99,6 +113,7 @@ impl Simulator {
         }
         let at = simulator.after(100_000..300_000);
         simulator.calendar.enter(at, Event::Fault);
+        simulator.calendar.enter(at, Event::Cut);
         simulator
     }
 
@@ -168,10 +183,28 @@ impl Simulator {
             mutator: &mut self.mutator,
             acceptance: &mut self.acceptance,
             settlements: &mut self.settlements,
+            sessions: &mut self.sessions,
+            panics: self.panics,
             hubs: &self.hubs,
             now: self.now,
         };
-        let turn = self.cores[core].host.turn(self.now, &mut world);
+        let host = &mut self.cores[core].host;
+        let mut has_panicked = false;
+        let turn = if self.panics.is_none() {
+            host.turn(self.now, &mut world)
+        } else {
+            catch_unwind(AssertUnwindSafe(|| host.turn(self.now, &mut world))).unwrap_or_else(|panic| {
+                if !panic.is::<OnPurpose>() {
+                    resume_unwind(panic);
+                }
+                host.restart(&mut world);
+                has_panicked = true;
+                Turn { next_timeout: None, more: true }
+            })
+        };
+        if let Some(connection) = self.panics.filter(|_| has_panicked) {
+            self.connection_panicked(connection);
+        }
         self.outcome.steps += 1;
         self.cores[core].next_at = if turn.more { Some(self.now) } else { turn.next_timeout };
         let mut asked = std::mem::take(&mut self.asked);
@@ -193,7 +226,16 @@ impl Simulator {
         if let Some(wrong) = wrong {
             return Err(wrong);
         }
-        stepped.map_or(Ok(()), |address| invariants::hold(&self.cores[core].host, address))
+        let shard_bytes_max = self.plan.limits.shard_bytes_max;
+        stepped.map_or(Ok(()), |address| invariants::hold(&self.cores[core].host, address, shard_bytes_max))
+    }
+
+    fn connection_panicked(&mut self, connection: ConnectionAddress) {
+        self.panics = None;
+        self.outcome.faults.count(Fault::ConnectionPanicked);
+        if let Some(socket) = self.sockets.get_mut(connection) {
+            self.clients[socket.client].lost_to_a_panic(connection);
+        }
     }
 
     pub(crate) fn deliver(&mut self, core: CoreIndex, envelope: Envelope) {
@@ -217,9 +259,11 @@ impl Simulator {
         for plc in &mut self.plcs {
             plc.forget_session();
         }
+        self.panics = None;
         for client in 0..self.clients.len() {
             let was_connected = self.clients[client].connection.is_some();
-            self.clients[client].lost_to_a_kill();
+            let came = &self.hubs[0].wills;
+            self.clients[client].lost_to_a_kill(self.now, |message| came.contains_key(message));
             if was_connected {
                 let at = self.after(10_000..400_000);
                 self.calendar.enter(at, Event::Dial(client));
@@ -230,7 +274,7 @@ impl Simulator {
         };
         let saved: Vec<Option<SessionState>> = self.saved.iter().map(read).collect();
         self.life += 1;
-        self.sockets = Sockets::default();
+        self.sockets.forget_all();
         self.logs = SimLog::all(&self.plan, self.life);
         self.log_book.borrow_mut().clear();
         self.acceptance.forget();

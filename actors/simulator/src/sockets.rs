@@ -7,6 +7,7 @@ use contract::{ConnectionAddress, Instant};
 
 /// One socket.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own: reading, peer, close, content")]
 pub(crate) struct Socket {
     /// Its client.
     pub(crate) client: usize,
@@ -17,8 +18,12 @@ pub(crate) struct Socket {
     /// When the last bytes arrive, in each direction.
     pub(crate) last_to_server: Instant,
     pub(crate) last_to_client: Instant,
-    /// The connection's side was told that it is closed.
+    /// The connection's side was told that it is closed, or will be.
     pub(crate) is_closed: bool,
+    /// Nothing more reaches the connection's side.
+    pub(crate) is_deaf: bool,
+    /// Bytes that are no MQTT were written to it.
+    pub(crate) is_sullied: bool,
 }
 
 /// All sockets.
@@ -40,6 +45,8 @@ impl Sockets {
             last_to_server: Instant::ZERO,
             last_to_client: Instant::ZERO,
             is_closed: false,
+            is_deaf: false,
+            is_sullied: false,
         };
         self.open.insert(address, socket);
         address
@@ -51,5 +58,10 @@ impl Sockets {
 
     pub(crate) fn forget(&mut self, address: ConnectionAddress) {
         self.open.remove(&address);
+    }
+
+    /// All are gone at once; no address is given twice.
+    pub(crate) fn forget_all(&mut self) {
+        self.open.clear();
     }
 }

@@ -1,7 +1,13 @@
 //! Faults, as they are caused.
 
-use contract::PartitionIndex;
+use std::sync::Arc;
 
+use access::AccessRules;
+use contract::{Instant, PartitionIndex};
+use wiring::ListenerIndex;
+
+use crate::client::Role;
+use crate::cut::Cut;
 use crate::happening::Event;
 use crate::{Fault, Simulator};
 
@@ -16,6 +22,18 @@ impl Simulator {
         }
         let at = self.after(30_000..250_000);
         self.calendar.enter(at, Event::Fault);
+    }
+
+    /// Has one client's connection break at a packet, as soon as it comes by.
+    pub(crate) fn arm_cut(&mut self) {
+        if self.is_healing {
+            return;
+        }
+        let client = self.dice.index(self.clients.len());
+        let cuts = Cut::all();
+        self.clients[client].cut = Some(cuts[self.dice.index(cuts.len())]);
+        let at = self.after(20_000..120_000);
+        self.calendar.enter(at, Event::Cut);
     }
 
     /// Makes a fault; whether there was an occasion. Those of a batch are drawn by the hub and counted there.
@@ -53,14 +71,13 @@ impl Simulator {
                 self.plcs[plc].loses_answers_until = a_while;
                 true
             }
-            Fault::ClientTakenOver => {
-                let was_connected = self.clients[client].connection.is_some();
-                if was_connected {
-                    self.clients[client].lost();
-                    self.calendar.enter(self.now, Event::Dial(client));
-                }
-                was_connected
-            }
+            Fault::ClientTakenOver
+            | Fault::ClientVanished
+            | Fault::ClientAway
+            | Fault::ClientLeft
+            | Fault::ClientStalled
+            | Fault::ConnectionPanicked
+            | Fault::MalformedBytes => self.cause_at_client(fault, client, a_while),
             Fault::ProcessKilled => {
                 let is_time = self.life < 2 && self.dice.one_in(2);
                 if is_time {
@@ -68,24 +85,12 @@ impl Simulator {
                 }
                 is_time
             }
-            Fault::ClientVanished => match self.clients[client].connection {
-                Some(address) => {
-                    self.close_at(address, self.now);
-                    true
-                }
-                None => false,
-            },
-            Fault::ClientStalled => {
-                self.clients[client].stalled_until = a_while;
+            Fault::AccessChanged => {
+                let listener = ListenerIndex(u16::try_from(self.dice.index(self.plan.listeners.len())).expect("small"));
+                self.cores[core].host.change_access(listener, &Arc::new(AccessRules::allow_all()));
+                self.cores[core].next_at = Some(self.now);
                 true
             }
-            Fault::MalformedBytes => match self.clients[client].connection {
-                Some(address) => {
-                    self.write_to_server(address, &[0xff, 0xff, 0xff, 0xff, 0xff]);
-                    true
-                }
-                None => false,
-            },
             Fault::HubAway => {
                 self.hubs[hub].away_until = a_while;
                 true
@@ -111,5 +116,39 @@ impl Simulator {
                 true
             }
         }
+    }
+
+    /// Makes a fault of a client or its socket; whether there was an occasion.
+    fn cause_at_client(&mut self, fault: Fault, client: usize, a_while: Instant) -> bool {
+        let Some(address) = self.clients[client].connection else { return false };
+        if fault == Fault::ClientLeft {
+            return self.leave(client);
+        }
+        if fault == Fault::ConnectionPanicked {
+            // Counted when it does.
+            self.panics = Some(address);
+            return false;
+        }
+        if fault == Fault::ClientTakenOver {
+            // A guest comes under another name, so that nothing would end its old connection.
+            if self.clients[client].role == Role::Guest {
+                return false;
+            }
+            self.lose(client, address, self.now, false);
+            self.calendar.enter(self.now, Event::Dial(client));
+        } else if fault == Fault::ClientStalled {
+            self.clients[client].stalled_until = a_while;
+        } else if fault == Fault::MalformedBytes {
+            if let Some(socket) = self.sockets.get_mut(address) {
+                socket.is_sullied = true;
+            }
+            self.write_to_server(address, &[0xff, 0xff, 0xff, 0xff, 0xff]);
+        } else {
+            if fault == Fault::ClientAway {
+                self.clients[client].away_until = self.after(500_000..6_000_000);
+            }
+            self.close_at(address, self.now);
+        }
+        true
     }
 }

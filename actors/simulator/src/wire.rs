@@ -1,5 +1,7 @@
 //! A client's side of MQTT, as little as the model clients need; written apart from `actors/mqtt`, which it tests.
 
+use crate::message::Sent;
+
 /// Which version of MQTT a model client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
@@ -7,16 +9,23 @@ pub(crate) enum Version {
     V5,
 }
 
-/// What a server sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum FromServer {
-    ConnAck { code: u8 },
-    Publish { topic: String, qos: u8, is_retained: bool, packet_identifier: u16, payload: Vec<u8> },
-    PubAck { packet_identifier: u16, reason: u8 },
-    SubAck { packet_identifier: u16, codes: Vec<u8> },
-    UnsubAck,
-    PingResp,
-    Disconnect { reason: u8 },
+/// What a client asks for in CONNECT. Version 3.1.1 has words for less.
+#[derive(Clone, Debug)]
+pub(crate) struct Hello<'a> {
+    pub(crate) client_identifier: &'a str,
+    pub(crate) clean_start: bool,
+    pub(crate) session_expiry_s: u32,
+    pub(crate) receive_maximum: u16,
+    pub(crate) maximum_packet_size: Option<u32>,
+    pub(crate) will: &'a WillText,
+}
+
+/// A Will Message.
+#[derive(Clone, Debug)]
+pub(crate) struct WillText {
+    pub(crate) message: Sent,
+    pub(crate) qos: u8,
+    pub(crate) delay_s: u32,
 }
 
 fn packet(first_byte: u8, body: &[u8]) -> Vec<u8> {
@@ -34,37 +43,54 @@ fn packet(first_byte: u8, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn text(body: &mut Vec<u8>, text: &str) {
+fn text(body: &mut Vec<u8>, text: &[u8]) {
     body.extend_from_slice(&u16::try_from(text.len()).expect("short").to_be_bytes());
-    body.extend_from_slice(text.as_bytes());
+    body.extend_from_slice(text);
 }
 
-/// CONNECT with Clean Start, a Will of `QoS` 1, no credentials, Keep Alive 0. `receive_maximum` for version 5.
-pub(crate) fn connect(version: Version, client_identifier: &str, receive_maximum: u16) -> Vec<u8> {
+/// Properties of version 5: their length, then each.
+fn properties(body: &mut Vec<u8>, version: Version, properties: &[u8]) {
+    if version == Version::V5 {
+        body.push(u8::try_from(properties.len()).expect("short"));
+        body.extend_from_slice(properties);
+    }
+}
+
+/// CONNECT without credentials, Keep Alive 0.
+pub(crate) fn connect(version: Version, hello: &Hello<'_>) -> Vec<u8> {
     let mut body = Vec::new();
-    text(&mut body, "MQTT");
-    body.extend_from_slice(&[if version == Version::V5 { 5 } else { 4 }, 0x0e, 0, 0]);
-    if version == Version::V5 {
-        body.extend_from_slice(&[3, 0x21]);
-        body.extend_from_slice(&receive_maximum.to_be_bytes());
+    text(&mut body, b"MQTT");
+    let flags = 0x04 | (hello.will.qos << 3) | (u8::from(hello.clean_start) << 1);
+    body.extend_from_slice(&[if version == Version::V5 { 5 } else { 4 }, flags, 0, 0]);
+    let mut asked = vec![0x21];
+    asked.extend_from_slice(&hello.receive_maximum.to_be_bytes());
+    asked.push(0x11);
+    asked.extend_from_slice(&hello.session_expiry_s.to_be_bytes());
+    if let Some(bytes) = hello.maximum_packet_size {
+        asked.push(0x27);
+        asked.extend_from_slice(&bytes.to_be_bytes());
     }
-    text(&mut body, client_identifier);
-    if version == Version::V5 {
-        body.push(0);
-    }
-    text(&mut body, &format!("will/{client_identifier}"));
-    text(&mut body, "gone");
+    properties(&mut body, version, &asked);
+    text(&mut body, hello.client_identifier.as_bytes());
+    let mut of_will = vec![0x18];
+    of_will.extend_from_slice(&hello.will.delay_s.to_be_bytes());
+    properties(&mut body, version, &of_will);
+    text(&mut body, hello.will.message.topic.as_bytes());
+    text(&mut body, &hello.will.message.words());
     packet(0x10, &body)
 }
 
-/// Flags of a PUBLISH: DUP and RETAIN.
+/// How a PUBLISH goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PublishFlags {
+    pub(crate) qos: u8,
+    /// DUP.
     pub(crate) is_again: bool,
+    /// RETAIN.
     pub(crate) is_retained: bool,
 }
 
-/// PUBLISH; `packet_identifier` of 0 is `QoS` 0, any other `QoS` 1.
+/// PUBLISH; `packet_identifier` counts where `QoS` is not 0.
 pub(crate) fn publish(
     version: Version,
     topic: &str,
@@ -73,15 +99,13 @@ pub(crate) fn publish(
     payload: &[u8],
 ) -> Vec<u8> {
     let mut body = Vec::new();
-    text(&mut body, topic);
+    text(&mut body, topic.as_bytes());
     let mut first_byte = 0x30 | u8::from(flags.is_retained);
-    if packet_identifier != 0 {
-        first_byte |= 0x02 | if flags.is_again { 0x08 } else { 0 };
+    if flags.qos > 0 {
+        first_byte |= (flags.qos << 1) | if flags.is_again { 0x08 } else { 0 };
         body.extend_from_slice(&packet_identifier.to_be_bytes());
     }
-    if version == Version::V5 {
-        body.push(0);
-    }
+    properties(&mut body, version, &[]);
     body.extend_from_slice(payload);
     packet(first_byte, &body)
 }
@@ -89,10 +113,8 @@ pub(crate) fn publish(
 /// SUBSCRIBE to one Topic Filter.
 pub(crate) fn subscribe(version: Version, packet_identifier: u16, topic_filter: &str, qos: u8) -> Vec<u8> {
     let mut body = packet_identifier.to_be_bytes().to_vec();
-    if version == Version::V5 {
-        body.push(0);
-    }
-    text(&mut body, topic_filter);
+    properties(&mut body, version, &[]);
+    text(&mut body, topic_filter.as_bytes());
     body.push(qos);
     packet(0x82, &body)
 }
@@ -100,10 +122,8 @@ pub(crate) fn subscribe(version: Version, packet_identifier: u16, topic_filter: 
 /// UNSUBSCRIBE from one Topic Filter.
 pub(crate) fn unsubscribe(version: Version, packet_identifier: u16, topic_filter: &str) -> Vec<u8> {
     let mut body = packet_identifier.to_be_bytes().to_vec();
-    if version == Version::V5 {
-        body.push(0);
-    }
-    text(&mut body, topic_filter);
+    properties(&mut body, version, &[]);
+    text(&mut body, topic_filter.as_bytes());
     packet(0xa2, &body)
 }
 
@@ -112,24 +132,54 @@ pub(crate) fn puback(packet_identifier: u16) -> Vec<u8> {
     packet(0x40, &packet_identifier.to_be_bytes())
 }
 
+/// PUBREC, success.
+pub(crate) fn pubrec(packet_identifier: u16) -> Vec<u8> {
+    packet(0x50, &packet_identifier.to_be_bytes())
+}
+
+/// PUBREL.
+pub(crate) fn pubrel(packet_identifier: u16) -> Vec<u8> {
+    packet(0x62, &packet_identifier.to_be_bytes())
+}
+
+/// PUBCOMP; `is_known` says whether the client had the Packet Identifier (version 5 says so).
+pub(crate) fn pubcomp(version: Version, packet_identifier: u16, is_known: bool) -> Vec<u8> {
+    let mut body = packet_identifier.to_be_bytes().to_vec();
+    if version == Version::V5 && !is_known {
+        body.push(0x92);
+    }
+    packet(0x70, &body)
+}
+
 /// PINGREQ.
 pub(crate) fn pingreq() -> Vec<u8> {
     packet(0xc0, &[])
 }
 
-/// Takes one packet off the front of `bytes`; `None` where it is not whole yet.
-pub(crate) fn take(version: Version, bytes: &mut Vec<u8>) -> Option<FromServer> {
-    let first_byte = *bytes.first()?;
-    let (length, header_bytes) = variable_byte_integer(bytes.get(1..)?)?;
-    let end = 1 + header_bytes + length;
-    if bytes.len() < end {
-        return None;
+/// DISCONNECT; version 3.1.1 has no reason and no other expiry.
+pub(crate) fn disconnect(version: Version, reason: u8, session_expiry_s: Option<u32>) -> Vec<u8> {
+    if version == Version::V3 || (reason == 0 && session_expiry_s.is_none()) {
+        return packet(0xe0, &[]);
     }
-    let body: Vec<u8> = bytes.drain(..end).skip(1 + header_bytes).collect();
-    Some(read(version, first_byte, &body))
+    let mut body = vec![reason];
+    let mut asked = Vec::new();
+    if let Some(seconds) = session_expiry_s {
+        asked.push(0x11);
+        asked.extend_from_slice(&seconds.to_be_bytes());
+    }
+    properties(&mut body, version, &asked);
+    packet(0xe0, &body)
 }
 
-fn variable_byte_integer(bytes: &[u8]) -> Option<(usize, usize)> {
+/// Bytes of the packet that `bytes` begin with; `None` where it is not whole.
+pub(crate) fn packet_bytes(bytes: &[u8]) -> Option<usize> {
+    let (length, header_bytes) = variable_byte_integer(bytes.get(1..)?)?;
+    let end = 1 + header_bytes + length;
+    (bytes.len() >= end).then_some(end)
+}
+
+/// Reads a Variable Byte Integer: its value, and how many bytes it took.
+pub(crate) fn variable_byte_integer(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0;
     for (index, byte) in bytes.iter().enumerate().take(4) {
         value |= usize::from(byte & 0x7f) << (7 * index);
@@ -138,41 +188,4 @@ fn variable_byte_integer(bytes: &[u8]) -> Option<(usize, usize)> {
         }
     }
     None
-}
-
-fn word(body: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([body[at], body[at + 1]])
-}
-
-fn read(version: Version, first_byte: u8, body: &[u8]) -> FromServer {
-    match first_byte >> 4 {
-        2 => FromServer::ConnAck { code: body[1] },
-        3 => read_publish(version, first_byte, body),
-        4 => FromServer::PubAck { packet_identifier: word(body, 0), reason: body.get(2).copied().unwrap_or(0) },
-        11 => FromServer::UnsubAck,
-        9 => {
-            let skipped = if version == Version::V5 { properties_bytes(&body[2..]) } else { 0 };
-            FromServer::SubAck { packet_identifier: word(body, 0), codes: body[2 + skipped..].to_vec() }
-        }
-        13 => FromServer::PingResp,
-        14 => FromServer::Disconnect { reason: body.first().copied().unwrap_or(0) },
-        other => panic!("a server sends no packet of type {other}"),
-    }
-}
-
-fn properties_bytes(bytes: &[u8]) -> usize {
-    let (length, header_bytes) = variable_byte_integer(bytes).expect("properties have a length");
-    header_bytes + length
-}
-
-fn read_publish(version: Version, first_byte: u8, body: &[u8]) -> FromServer {
-    let qos = (first_byte >> 1) & 0b11;
-    let topic_end = 2 + usize::from(word(body, 0));
-    let topic = String::from_utf8(body[2..topic_end].to_vec()).expect("a Topic Name is UTF-8");
-    let (packet_identifier, mut at) = if qos > 0 { (word(body, topic_end), topic_end + 2) } else { (0, topic_end) };
-    if version == Version::V5 {
-        at += properties_bytes(&body[at..]);
-    }
-    let is_retained = first_byte & 1 == 1;
-    FromServer::Publish { topic, qos, is_retained, packet_identifier, payload: body[at..].to_vec() }
 }

@@ -21,9 +21,12 @@ fn run_part(index: u64) {
         sum.merge(&outcome);
     }
     println!(
-        "seeds {seeds:?}: {} publications, {} faults, {} steps, {} values lost and named, {:?}, {:?}",
+        "seeds {seeds:?}: {} publications, {} faults, {} cuts, {} resumptions, {} Wills, {} steps, {} values lost and named, {:?}, {:?}",
         sum.publications,
         sum.faults.sum(),
+        sum.cuts.sum(),
+        sum.resumptions,
+        sum.wills,
         sum.steps,
         sum.values_lost_and_named,
         sum.faults,
@@ -31,6 +34,7 @@ fn run_part(index: u64) {
     );
     if count >= RUNS_TO_MEET_ALL {
         assert!(sum.faults.missing().is_empty(), "never happened in {seeds:?}: {:?}", sum.faults.missing());
+        assert!(sum.cuts.missing().is_empty(), "never cut in {seeds:?}: {:?}", sum.cuts.missing());
         assert!(sum.effects.missing().is_empty(), "never occurred in {seeds:?}: {:?}", sum.effects.missing());
     }
 }
