@@ -58,7 +58,8 @@ pub fn printed(hub: &str, partition: usize, batch_key: Option<&str>, event: &Pre
     let mut body = Vec::new();
     // Was found well-formed when it was prepared.
     let _checked = Sections::find(event.raw(), |data| body.extend_from_slice(&data));
-    let body: Value = serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned().into());
+    let body: Value =
+        serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned().into());
     json!({
         "event": "accepted",
         "hub": hub,

@@ -62,7 +62,7 @@ pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
     }
     for open in statements.all.iter().filter(|statement| statement.is_open()) {
         let text = format!("no test proves {} of {}: write one, or say whom it binds", open.id, open.version);
-        findings.push(Finding::warning(&open.path, open.line, text));
+        findings.push(Finding::error(&open.path, open.line, text));
     }
     let committed = tree.files.iter().find(|file| file.path == TABLE).map_or("", |file| &file.text);
     if committed != statements.table() {
