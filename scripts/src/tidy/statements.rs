@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn a_statement_without_a_test_is_told() {
         let found = findings_of("// proves 5.0: A-2\n#[test]\nfn one() {}\n", None);
-        assert!(found.iter().any(|finding| finding.contains("5.0.txt:3: warning: no test proves A-1")), "{found:?}");
+        assert!(found.iter().any(|finding| finding.contains("5.0.txt:3: error: no test proves A-1")), "{found:?}");
     }
 
     #[test]
