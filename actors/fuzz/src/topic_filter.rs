@@ -32,7 +32,7 @@ pub(crate) fn is_filter(text: &str) -> bool {
     is_text(text) && others.iter().all(|level| is_plain(level)) && (*last == "#" || is_plain(last))
 }
 
-/// Whether `text` is a filter, or `$share/`, a ShareName, `/`, and a filter (MQTT 5.0 §4.8.2).
+/// Whether `text` is a filter, or `$share/`, a `ShareName`, `/`, and a filter (MQTT 5.0 §4.8.2).
 fn names(text: &str) -> bool {
     let is_ordinary = |text: &str| is_filter(text) && !text.starts_with("$share/");
     let levels: Vec<&str> = text.splitn(3, '/').collect();

@@ -7,7 +7,7 @@
 use contract::{Delivery, DeliveryOutcome, Hop, PartitionIndex, QoS};
 use mqtt::{Acknowledgement, DecodeError, OutgoingPublish, PacketIdentifier, ReasonCode, encode_pubrel};
 
-use crate::delivery_window::{Acknowledged, InFlight};
+use crate::delivery_window::{Acknowledged, InFlight, Settled};
 use crate::state::Phase;
 use crate::step::{LARGE_PAYLOAD_BYTES, Step};
 use crate::topic_aliases::{Naming, SentAliases};
@@ -25,7 +25,7 @@ impl Connection {
     pub(crate) fn handle_puback(&mut self, puback: Acknowledgement, step: &mut Step<'_>) {
         let Some(window) = &mut self.deliveries else { return };
         match window.acknowledge(puback.packet_identifier) {
-            Acknowledged::Settled(in_flight) => self.settle(&in_flight, step),
+            Acknowledged::Settled(settled) => self.settle(settled, step),
             // An unknown one is left alone: no Reason Code of the standard speaks of it.
             Acknowledged::Unknown | Acknowledged::Again => {}
             Acknowledged::OutOfPlace => {
@@ -42,8 +42,8 @@ impl Connection {
             None => Acknowledged::Unknown,
         };
         let reason_code = match acknowledged {
-            Acknowledged::Settled(in_flight) => {
-                self.settle(&in_flight, step);
+            Acknowledged::Settled(settled) => {
+                self.settle(settled, step);
                 ReasonCode::SUCCESS
             }
             Acknowledged::Again => ReasonCode::SUCCESS,
@@ -66,10 +66,10 @@ impl Connection {
         }
     }
 
-    fn settle(&mut self, in_flight: &InFlight, step: &mut Step<'_>) {
+    fn settle(&mut self, settled: Settled, step: &mut Step<'_>) {
         if let Some(window) = &mut self.deliveries {
-            window.settle(in_flight.partition, in_flight.bytes);
-            step.settle(in_flight.partition, in_flight.number, DeliveryOutcome::Delivered);
+            window.settle(settled.partition, settled.bytes);
+            step.settle(settled.partition, settled.number, DeliveryOutcome::Delivered);
         }
     }
 

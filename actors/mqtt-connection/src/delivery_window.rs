@@ -54,11 +54,25 @@ pub(crate) struct InFlight {
     pub(crate) delivery: Option<Delivery>,
 }
 
+/// A delivery that is settled, as its partition knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settled {
+    pub(crate) partition: PartitionIndex,
+    pub(crate) number: DeliveryNumber,
+    pub(crate) bytes: u64,
+}
+
+impl InFlight {
+    fn settled(&self) -> Settled {
+        Settled { partition: self.partition, number: self.number, bytes: self.bytes }
+    }
+}
+
 /// What an acknowledgement of the client means.
 #[derive(Debug)]
 pub(crate) enum Acknowledged {
     /// The delivery is settled.
-    Settled(InFlight),
+    Settled(Settled),
     /// It was settled before, and the exchange goes on as before.
     Again,
     /// Nothing in flight has that Packet Identifier.
@@ -186,23 +200,25 @@ impl DeliveryWindow {
 
     /// PUBACK came.
     pub(crate) fn acknowledge(&mut self, packet_identifier: PacketIdentifier) -> Acknowledged {
-        match self.find(packet_identifier) {
+        let index = self.index_of(packet_identifier);
+        match self.find(index) {
             None => Acknowledged::Unknown,
             Some(in_flight) if in_flight.qos == QoS::ExactlyOnce => Acknowledged::OutOfPlace,
-            Some(_) => self.complete(packet_identifier),
+            Some(_) => self.complete(index),
         }
     }
 
     /// PUBREC came; with a failure it ends the exchange (MQTT 5.0 §4.3.3).
     pub(crate) fn receive(&mut self, packet_identifier: PacketIdentifier, is_failure: bool) -> Acknowledged {
-        let Some(in_flight) = self.find(packet_identifier) else { return Acknowledged::Unknown };
+        let index = self.index_of(packet_identifier);
+        let Some(in_flight) = self.find(index) else { return Acknowledged::Unknown };
         match (in_flight.qos, in_flight.is_released) {
             (QoS::ExactlyOnce, true) => Acknowledged::Again,
-            (QoS::ExactlyOnce, false) if is_failure => self.complete(packet_identifier),
+            (QoS::ExactlyOnce, false) if is_failure => self.complete(index),
             (QoS::ExactlyOnce, false) => {
                 in_flight.is_released = true;
                 in_flight.delivery = None;
-                Acknowledged::Settled(in_flight.clone())
+                Acknowledged::Settled(in_flight.settled())
             }
             (QoS::AtMostOnce | QoS::AtLeastOnce, _) => Acknowledged::OutOfPlace,
         }
@@ -210,38 +226,34 @@ impl DeliveryWindow {
 
     /// PUBCOMP came: the exchange is complete.
     pub(crate) fn finish(&mut self, packet_identifier: PacketIdentifier) -> Acknowledged {
-        match self.find(packet_identifier) {
+        let index = self.index_of(packet_identifier);
+        match self.find(index) {
             None => Acknowledged::Unknown,
             Some(in_flight) if in_flight.is_released => {
-                self.complete(packet_identifier);
+                self.complete(index);
                 Acknowledged::Again
             }
             Some(_) => Acknowledged::OutOfPlace,
         }
     }
 
-    /// What is in flight over this connection with that Packet Identifier.
-    fn find(&mut self, packet_identifier: PacketIdentifier) -> Option<&mut InFlight> {
-        let index = self.index_of(packet_identifier);
+    /// What is in flight over this connection at that place.
+    fn find(&mut self, index: usize) -> Option<&mut InFlight> {
         if self.is_to_be_resent(index) {
             return None;
         }
         self.in_flight.get_mut(index)?.as_mut()
     }
 
-    fn complete(&mut self, packet_identifier: PacketIdentifier) -> Acknowledged {
-        let index = self.index_of(packet_identifier);
-        // Most clients acknowledge the oldest.
-        let completed = if index == 0 {
-            self.first_sequence += u64::from(!self.in_flight.is_empty());
-            self.in_flight.pop_front().flatten()
-        } else {
-            self.in_flight.get_mut(index).and_then(Option::take)
-        };
-        let Some(in_flight) = completed else { return Acknowledged::Unknown };
+    fn complete(&mut self, index: usize) -> Acknowledged {
+        let Some(place) = self.in_flight.get_mut(index) else { return Acknowledged::Unknown };
+        let Some(settled) = place.as_ref().map(InFlight::settled) else { return Acknowledged::Unknown };
+        *place = None;
         self.open_count -= 1;
-        self.forget_complete();
-        Acknowledged::Settled(in_flight)
+        if index == 0 {
+            self.forget_complete();
+        }
+        Acknowledged::Settled(settled)
     }
 
     fn forget_complete(&mut self) {

@@ -49,9 +49,7 @@ impl SentAliases {
         let place = &mut self.places[index];
         if *place.topic_name == *topic_name {
             Naming::Alias(alias)
-        } else if place.topic_name.is_empty() {
-            Naming::Set(alias)
-        } else if std::mem::replace(&mut place.candidate, hash) == hash {
+        } else if place.topic_name.is_empty() || std::mem::replace(&mut place.candidate, hash) == hash {
             Naming::Set(alias)
         } else {
             Naming::Plain
