@@ -231,6 +231,6 @@ fn accepted(publisher: contract::Publisher, token: PublishToken) -> Envelope {
         contract::Publisher::Connection(connection) => {
             Envelope::Connection(connection, mqtt_connection::Message::Accepted { token })
         }
-        contract::Publisher::Will(_) => unreachable!("a Will waits for no answer"),
+        contract::Publisher::Will(_) | contract::Publisher::Server => unreachable!("it waits for no answer"),
     }
 }
