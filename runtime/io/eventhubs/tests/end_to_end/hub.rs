@@ -64,6 +64,7 @@ impl Hub {
             check_tokens,
             store_bytes_max: 64 << 20,
             file: Some(directory.path().join("events")),
+            print: false,
             idle_timeout: Duration::from_mins(1),
             ack_latency: Duration::ZERO,
             throughput_units: None,
