@@ -150,6 +150,7 @@ fn start_endpoint() -> Result<std::net::SocketAddr, BoxError> {
         check_tokens: true,
         store_bytes_max: 64 << 20,
         file: None,
+        print: false,
         idle_timeout: Duration::from_mins(4),
         ack_latency: Duration::ZERO,
         throughput_units: None,
