@@ -97,9 +97,9 @@ fn each_version_is_refused_in_its_own_way() {
         assert!(matches!(ended[..], [Effect::Ended(_), Effect::Gone]), "{ended:?}");
         written(&effects)
     };
-    // MQTT-3.1.2-2: level 3 of the older protocol, and a level to come.
+    // MQTT-3.1.2-2: level 3 of the older protocol, and a level to come, which is answered as 5.0 would be.
     assert_eq!(refused(b"\x10\x0f\x00\x06MQIsdp\x03\x02\x00\x0a\x00\x01c"), [0x20, 0x02, 0x00, 0x01]);
-    assert_eq!(refused(b"\x10\x0d\x00\x04MQTT\x06\x02\x00\x0a\x00\x01c"), [0x20, 0x02, 0x00, 0x01]);
+    assert_eq!(refused(b"\x10\x0d\x00\x04MQTT\x06\x02\x00\x0a\x00\x01c"), [0x20, 0x03, 0x00, 0x84, 0x00]);
     // MQTT 3.1.1, MQTT-3.1.3-8: no Client Identifier, but a session.
     assert_eq!(refused(b"\x10\x0c\x00\x04MQTT\x04\x00\x00\x0a\x00\x00"), [0x20, 0x02, 0x00, 0x02]);
     // An Authentication Method, and a malformed packet, under 5.0.

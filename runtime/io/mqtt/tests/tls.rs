@@ -205,8 +205,10 @@ fn stalled_handshakes_give_way_to_those_that_wait_and_past_that_sockets_are_clos
     for stream in &mut honest {
         assert_eq!(echo(stream, b"hello").unwrap(), b"hello");
     }
+    // The last one is counted after its socket has gone to its core.
+    wait_until("both have finished", || lane.counts().finished == 2);
     let counts = lane.counts();
-    assert_eq!((counts.finished, counts.refused), (2, 1));
+    assert_eq!(counts.refused, 1);
     assert!(counts.evicted >= 1, "one or both have given way");
     drop(stalled);
     assert_eq!(harness.stop().handshakes_refused, 1);
