@@ -101,7 +101,9 @@ fn batcher_words(report: egress_batcher::Report) -> (Urgency, String) {
     match report {
         Report::RouteParked(failure) => (
             Urgency::Alarm,
-            format!("{failure}: check the hub's name and the credentials; nothing is lost, it is tried again"),
+            format!(
+                "{failure}: check the hub's name and the credentials; events wait while this process runs, and it is tried again"
+            ),
         ),
         Report::RouteRestored => (Urgency::Normal, "the hub takes batches again".to_owned()),
         Report::HubAway(failure) => (

@@ -32,7 +32,12 @@ pub(super) fn parse_all<T: DeserializeOwned>(file: &Path, text: &str) -> (Option
         };
         let follows = missing_field(error.message()).is_some_and(|name| removed_names.contains(&name));
         if !follows {
-            errors.push(SiteError::of_parser(file, text, &error));
+            let told = SiteError::of_parser(file, text, &error);
+            if errors.contains(&told) {
+                // What is missing is missing still, whatever is taken out.
+                break;
+            }
+            errors.push(told);
         }
         let Some(span) = error.span() else { break };
         match remove_innermost(tree.get_mut(), &span) {
@@ -129,6 +134,12 @@ mod tests {
         let problems = found(text);
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems.iter().any(|(line, problem)| *line == 2 && problem.contains("missing field `name`")));
+    }
+
+    #[test]
+    fn a_key_that_the_whole_file_lacks_is_told_once() {
+        let problems = found("[[items]]\nname = \"a\"\n[[items]]\nname = \"b\"\n");
+        assert_eq!(problems, [(1, "missing field `number`".to_owned())]);
     }
 
     #[test]
