@@ -12,7 +12,7 @@ use broker_partition::{
 };
 use bytes::Bytes;
 use contract::{
-    Acknowledge, ConnectionAddress, CoreIndex, Credit, Epoch, FlowIndex, Instant, LogRequest, LogResponse,
+    Acknowledge, ConnectionAddress, CoreIndex, Counters, Credit, Epoch, FlowIndex, Instant, LogRequest, LogResponse,
     MESSAGE_EXPIRY_NEVER, Observation, PartitionIndex, Publication, PublicationArena, PublicationDraft, PublishToken,
     Publisher, QoS, SourceIndex, UtcTime,
 };
@@ -156,6 +156,12 @@ fn a_session_goes_from_a_connection_of_one_core_to_one_of_another() {
     let send = world.take_send().unwrap();
     world.settle(&send);
     assert_eq!(world.stages(), [StopStage::Done; 2]);
+    let (_, home) = world.hosts[1].partitions().next().unwrap();
+    let mut parked_count = None;
+    home.visit_counters(&mut |name, count| {
+        parked_count = parked_count.or((name == "sessions_parked").then_some(count))
+    });
+    assert_eq!(parked_count, Some(1), "what the stop leaves behind is counted");
 }
 
 #[test]
