@@ -34,9 +34,11 @@ impl Evidence<'_> {
         for publisher in self.clients {
             // What was sent before may come as a second copy, behind what followed the first one.
             let is_later = |sent: &Sent| publisher.outbox.first_sent.get(sent).is_some_and(|(at, _)| *at > since);
-            // One that was too large for a connection, or was dropped at a limit, may come as a second copy later.
+            // One that was too large for a connection, was dropped at a limit, or went lost at QoS 0 with a connection, may come as a
+            // second copy later.
             let is_too_large = |sent: &Sent| subscriber.inbox.had_small_packets && sent.is_for_no_hub();
-            let is_second = |sent: &Sent| dropped_count > 0 && publisher.outbox.sent_again.contains(sent);
+            let may_be_lost = dropped_count > 0 || *qos == 0;
+            let is_second = |sent: &Sent| may_be_lost && publisher.outbox.sent_again.contains(sent);
             let is_judged = |received: &&Received| {
                 let sent = &received.sent;
                 is_later(sent) && !is_too_large(sent) && !is_second(sent)
