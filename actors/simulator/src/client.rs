@@ -230,9 +230,9 @@ impl Client {
         self.connection = None;
         let Wish { session_expiry_s, .. } = self.wish;
         let end = self.leaving.map_or(loss.end, |leaving| leaving.end);
-        // A panic of the server's may have come before it read DISCONNECT.
-        let is_panic_first = self.is_session_doubtful && end == End::Taken;
-        let end = if self.has_straggler || is_panic_first { End::Doubtful } else { end };
+        // A panic, or a stop of the server, may have come before it read DISCONNECT.
+        let is_server_first = end == End::Taken && (self.is_session_doubtful || loss.end == End::Doubtful);
+        let end = if self.has_straggler || is_server_first { End::Doubtful } else { end };
         let expiry_s = self.leaving.map_or(session_expiry_s, |leaving| leaving.session_expiry_s);
         let least_s = session_expiry_s.min(expiry_s);
         if self.is_welcome {
