@@ -64,6 +64,10 @@ impl Simulator {
     fn stop(&mut self, is_cut_off: bool) -> Result<(), String> {
         self.is_stopping = true;
         self.is_cut_off = is_cut_off;
+        for client in &mut self.clients {
+            // Its last DISCONNECT may be on the way still.
+            client.wills.doubt(1);
+        }
         for core in &mut self.cores {
             core.host.stop();
             core.next_at = Some(self.now);
