@@ -18,7 +18,7 @@
 //! | `records.rs`, `slab.rs` | records in memory, each once, counted |
 //! | `flowing.rs`, `flow_cursor.rs` | flows: credit, settlement by exact offsets, restarts |
 //! | `subscribing.rs` | Subscriptions: made, replaced, ended |
-//! | `shared_groups.rs`, `user_property.rs` | Shared Subscriptions: which member gets a record |
+//! | `shared_groups.rs` | Shared Subscriptions: which member gets a record |
 //! | `subscriber.rs`, `sending.rs` | one session's queue; credit, deliveries, expiry |
 //! | `presence.rs` | subscribers as their connections come and go, and at their session's end |
 //! | `retained.rs` | Retained Messages, found by filter in topic order |
@@ -52,7 +52,6 @@ mod subscription;
 mod subscription_index;
 #[cfg(test)]
 mod testing;
-mod user_property;
 
 pub use effect::{Effect, Report};
 pub use limits::{PartitionLimits, QueueWhenFull};

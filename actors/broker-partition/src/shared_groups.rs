@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use contract::{Publication, SessionId};
+use mqtt::Properties;
 
 use crate::level_table::NodeIndex;
 use crate::subscription::{Entries, SubscriptionEntry};
-use crate::user_property::user_property;
 
 /// Names a Shared Subscription, a `ShareName` with a Topic Filter. Never used again.
 pub(crate) type GroupIndex = u32;
@@ -54,7 +54,7 @@ pub(crate) struct Key<'a> {
 impl<'a> Key<'a> {
     /// Reads the publication's `$partition` once.
     pub(crate) fn of(publication: &'a Publication) -> Self {
-        Self { publication, partition: user_property(publication.properties(), PARTITION_PROPERTY).map(hash) }
+        Self { publication, partition: Properties::user_property(publication.properties(), PARTITION_PROPERTY).map(hash) }
     }
 }
 

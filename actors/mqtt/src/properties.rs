@@ -327,6 +327,9 @@ mod tests {
         assert!(Properties::new(&bytes).eq(expected));
         assert_eq!(Properties::user_property(&bytes, b"b"), Some(&b"23"[..]));
         assert_eq!(Properties::user_property(&bytes, b"c"), None);
+        for length in 0..bytes.len() {
+            assert_eq!(Properties::user_property(&bytes[..length], b"b"), None, "length {length}");
+        }
     }
 
     #[test]

@@ -36,6 +36,17 @@ const SUBSCRIBE: &[u8] = b"\x82\x07\x00\x01\x00\x00\x01#\x01";
 /// 3.1.1, Clean Session, a Will with the topic `w`.
 const CONNECT_WITH_WILL: &[u8] = b"\x10\x13\x00\x04MQTT\x04\x06\x00\x00\x00\x01v\x00\x01w\x00\x01!";
 
+/// Source and batcher on the first core, partition and flow on the second.
+fn over_two(cores: [CoreIndex; 2]) -> Topology {
+    Topology {
+        cores_count: 2,
+        sources: vec![cores[0]],
+        partitions: vec![cores[1]],
+        flows: vec![vec![cores[1]]],
+        batchers: vec![cores[0]],
+    }
+}
+
 #[test]
 fn a_publication_of_a_session_goes_to_the_batcher_and_its_answers_come_back() {
     let mut world = World::new(Topology::on_one_core(1, 1, 1));
@@ -58,13 +69,7 @@ fn a_publication_of_a_session_goes_to_the_batcher_and_its_answers_come_back() {
 #[test]
 fn a_stop_goes_from_stage_to_stage_over_all_cores_and_loses_nothing() {
     let cores = [CoreIndex(0), CoreIndex(1)];
-    let mut world = World::new(Topology {
-        cores_count: 2,
-        sources: vec![cores[0]],
-        partitions: vec![cores[1]],
-        flows: vec![vec![cores[1]]],
-        batchers: vec![cores[0]],
-    });
+    let mut world = World::new(over_two(cores));
     world.run();
     world.open_lane();
     let connection = ConnectionAddress { core: cores[1], slot: 0, generation: 0 };
@@ -126,13 +131,7 @@ fn a_connection_that_panics_is_forgotten_and_the_others_go_on() {
 #[test]
 fn a_session_goes_from_a_connection_of_one_core_to_one_of_another() {
     let cores = [CoreIndex(0), CoreIndex(1)];
-    let mut world = World::new(Topology {
-        cores_count: 2,
-        sources: vec![cores[0]],
-        partitions: vec![cores[1]],
-        flows: vec![vec![cores[1]]],
-        batchers: vec![cores[0]],
-    });
+    let mut world = World::new(over_two(cores));
     world.run();
     let [first, second] = cores.map(|core| ConnectionAddress { core, slot: 0, generation: 0 });
     world.connect(first, CONNECT_KEPT);
