@@ -158,7 +158,7 @@ fn a_session_goes_from_a_connection_of_one_core_to_one_of_another() {
     let (_, home) = world.hosts[1].partitions().next().unwrap();
     let mut parked_count = None;
     home.visit_counters(&mut |name, count| {
-        parked_count = parked_count.or((name == "sessions_parked").then_some(count))
+        parked_count = parked_count.or((name == "sessions_parked").then_some(count));
     });
     assert_eq!(parked_count, Some(1), "what the stop leaves behind is counted");
 }
