@@ -39,10 +39,13 @@ impl Rights {
     }
 
     pub(crate) fn limited(rules: Arc<AccessRules>, principal: Arc<Principal>) -> Self {
-        let may_connect = !rules.resources_of(&principal, Action::Connect).is_empty();
-        let publish = rules.resources_of(&principal, Action::Publish);
-        let subscribe = rules.resources_of(&principal, Action::Subscribe);
-        let recent = RecentTopics::default();
+        let (mut may_connect, mut publish, mut subscribe) = (false, Vec::new(), Vec::new());
+        rules.visit_resources(&principal, |action, resource| match action {
+            Action::Connect => may_connect = true,
+            Action::Publish => publish.push(resource),
+            Action::Subscribe => subscribe.push(resource),
+        });
+        let (publish, subscribe, recent) = (publish.into(), subscribe.into(), RecentTopics::default());
         Self(Some(Box::new(Limited { rules, principal, may_connect, publish, subscribe, recent })))
     }
 

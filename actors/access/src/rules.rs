@@ -78,17 +78,16 @@ impl AccessRules {
         if self.allows_all() { Rights::all() } else { Rights::limited(Arc::clone(self), Arc::clone(principal)) }
     }
 
-    /// The resources of `action` that apply to `principal`.
-    pub(crate) fn resources_of(&self, principal: &Principal, action: Action) -> Box<[ResourceIndex]> {
-        let mut found = Vec::new();
+    /// Calls `visit` with each resource that applies to `principal`, and what it allows, in their order.
+    pub(crate) fn visit_resources(&self, principal: &Principal, mut visit: impl FnMut(Action, ResourceIndex)) {
         for (rule_index, rule) in self.rules.iter().flatten().enumerate().filter(|(_, rule)| rule.is_about(principal)) {
             for (resource_index, resource) in rule.resources.iter().enumerate() {
-                if resource.action == action && resource.applies_to(principal) {
-                    found.push(ResourceIndex { rule: short(rule_index), resource: short(resource_index) });
+                if resource.applies_to(principal) {
+                    let index = ResourceIndex { rule: short(rule_index), resource: short(resource_index) };
+                    visit(resource.action, index);
                 }
             }
         }
-        found.into()
     }
 
     /// The topics of a resource.

@@ -141,26 +141,22 @@ impl BrokerPartition {
     pub(crate) fn forget_subscribers(&mut self, now: Instant) {
         let mut left_count = FORGOTTEN_PER_STEP_MAX;
         while let Some(index) = self.leaving.front().copied() {
-            while let Some(node) = self.subscribers.get_mut(index).nodes.pop() {
+            let subscriber = self.subscribers.get_mut(index);
+            if let Some(node) = subscriber.nodes.pop() {
                 self.index.remove_at(node, index);
-                self.subscriptions_count -= 1;
-                left_count = left_count.saturating_sub(1);
-                if left_count == 0 {
-                    self.continue_at = Some(now);
-                    return;
-                }
-            }
-            while let Some(group) = self.subscribers.get_mut(index).groups.pop() {
+            } else if let Some(group) = subscriber.groups.pop() {
                 self.leave_group(group, index);
-                self.subscriptions_count -= 1;
-                left_count = left_count.saturating_sub(1);
-                if left_count == 0 {
-                    self.continue_at = Some(now);
-                    return;
-                }
+            } else {
+                self.leaving.pop_front();
+                self.subscribers.remove(index);
+                continue;
             }
-            self.leaving.pop_front();
-            self.subscribers.remove(index);
+            self.subscriptions_count -= 1;
+            left_count -= 1;
+            if left_count == 0 {
+                self.continue_at = Some(now);
+                return;
+            }
         }
     }
 }

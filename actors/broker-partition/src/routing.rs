@@ -41,9 +41,7 @@ impl BrokerPartition {
             let record = self.records.insert(publication, Some(offset), now, watch.map(WatchIndex));
             self.queue_for_flows(record, watch, &matches);
             self.queue_for_subscribers(record, source, &matches.entries);
-            for group in &matches.groups {
-                self.queue_for_group(record, *group);
-            }
+            self.queue_for_groups(record, &matches.groups);
             self.records.drop_unheld(record);
         }
         self.matches = matches;
@@ -97,11 +95,17 @@ impl BrokerPartition {
         }
     }
 
-    /// Queues a record for one member of a Shared Subscription.
-    fn queue_for_group(&mut self, record: RecordIndex, group: u32) {
+    /// Queues a record for one member of each Shared Subscription.
+    fn queue_for_groups(&mut self, record: RecordIndex, groups: &[u32]) {
+        if groups.is_empty() {
+            return;
+        }
         let publication = self.records.get(record).publication.clone();
-        if let Some(entry) = self.choose_member(group, &Key::of(&publication)) {
-            self.enqueue_shared(entry, group, record);
+        let key = Key::of(&publication);
+        for group in groups {
+            if let Some(entry) = self.choose_member(*group, &key) {
+                self.enqueue_shared(entry, *group, record);
+            }
         }
     }
 

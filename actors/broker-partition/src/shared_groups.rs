@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use contract::{Publication, SessionId};
+use contract::{Publication, SessionId, fnv1a};
 use mqtt::Properties;
 
 use crate::level_table::NodeIndex;
@@ -54,7 +54,10 @@ pub(crate) struct Key<'a> {
 impl<'a> Key<'a> {
     /// Reads the publication's `$partition` once.
     pub(crate) fn of(publication: &'a Publication) -> Self {
-        Self { publication, partition: Properties::user_property(publication.properties(), PARTITION_PROPERTY).map(hash) }
+        Self {
+            publication,
+            partition: Properties::user_property(publication.properties(), PARTITION_PROPERTY).map(fnv1a),
+        }
     }
 }
 
@@ -120,7 +123,7 @@ impl SharedGroups {
         presence: impl Fn(u32) -> Presence,
     ) -> Option<SubscriptionEntry> {
         let group = self.by_index.get_mut(&group)?;
-        let by_name = || group.has_wildcard.then(|| hash(key.publication.topic_name()));
+        let by_name = || group.has_wildcard.then(|| fnv1a(key.publication.topic_name()));
         match key.partition.or_else(by_name) {
             Some(hash) => group.heaviest(hash, presence),
             None => group.next_in_turn(presence),
@@ -131,18 +134,18 @@ impl SharedGroups {
 impl SharedGroup {
     /// Rendezvous hashing: the member whose name makes the largest number with the record's hash.
     fn heaviest(&self, hash: u64, presence: impl Fn(u32) -> Presence) -> Option<SubscriptionEntry> {
-        let rank = |entry: &&SubscriptionEntry| match presence(entry.subscriber) {
-            Presence::Connected(session) => (2, weight(hash, session)),
-            Presence::Absent(session) => (1, weight(hash, session)),
-            Presence::Ended => (0, 0),
+        let ranked = |entry: &SubscriptionEntry| match presence(entry.subscriber) {
+            Presence::Connected(session) => Some(((true, weight(hash, session)), *entry)),
+            Presence::Absent(session) => Some(((false, weight(hash, session)), *entry)),
+            Presence::Ended => None,
         };
         let members = self.members.as_slice().iter();
-        members.filter(|entry| presence(entry.subscriber) != Presence::Ended).max_by_key(rank).copied()
+        members.filter_map(ranked).max_by_key(|(rank, _)| *rank).map(|(_, entry)| entry)
     }
 
     fn next_in_turn(&mut self, presence: impl Fn(u32) -> Presence) -> Option<SubscriptionEntry> {
         let members = self.members.as_slice();
-        let start = members.partition_point(|entry| self.last != u32::MAX && entry.subscriber <= self.last);
+        let start = members.partition_point(|entry| entry.subscriber <= self.last);
         let (before, after) = members.split_at(start);
         let in_turn = || after.iter().chain(before);
         let connected = in_turn().find(|entry| matches!(presence(entry.subscriber), Presence::Connected(_)));
@@ -151,12 +154,6 @@ impl SharedGroup {
         self.last = chosen.subscriber;
         Some(chosen)
     }
-}
-
-/// FNV-1a. About 1 ns a byte.
-fn hash(bytes: &[u8]) -> u64 {
-    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 /// The finaliser of `MurmurHash3` over both.

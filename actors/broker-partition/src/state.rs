@@ -238,6 +238,11 @@ impl BrokerPartition {
         std::iter::once(intake).chain(flows).chain(subscribers).chain(std::iter::once(ended))
     }
 
+    /// Records that dataflows have not settled: the `queued` of their ledgers together. Its cost does not grow with the sessions.
+    pub fn flows_queued_count(&self) -> u64 {
+        self.flows.iter().map(FlowCursor::queued_count).sum()
+    }
+
     /// Bytes that count against the budget of the shard: each record once, Retained Messages, waiting publications, Wills and parked
     /// sessions included.
     pub fn bytes(&self) -> u64 {

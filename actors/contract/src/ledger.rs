@@ -81,6 +81,11 @@ impl Ledger {
         self.dropped[reason.index()] += count;
     }
 
+    /// Records given up for `reason`.
+    pub fn dropped_for(&self, reason: DropReason) -> u64 {
+        self.dropped[reason.index()]
+    }
+
     /// Records given up for all reasons.
     pub fn dropped_sum(&self) -> u64 {
         self.dropped.iter().sum()

@@ -50,7 +50,7 @@ pub use identifiers::{
 pub use ledger::{DropReason, Ledger};
 pub use log::{LogFailure, LogRequest, LogResponse};
 pub use observation::{Counters, Hop, Observation};
-pub use partition_hash::{PARTITION_HASH_VERSION, partition_of};
+pub use partition_hash::{PARTITION_HASH_VERSION, fnv1a, partition_of};
 pub use publication::{Publication, RecordError};
 pub use publication_builder::{PublicationArena, PublicationBuilder, PublicationDraft};
 pub use record::{Event, EventId, Record};

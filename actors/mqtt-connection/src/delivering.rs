@@ -220,7 +220,9 @@ impl Connection {
                 }
                 Naming::Set(_) | Naming::Plain => {}
             }
-            lengths = packet.lengths(self.version);
+            if packet.topic_alias.is_some() {
+                lengths = packet.lengths(self.version);
+            }
         }
         if payload.len() >= LARGE_PAYLOAD_BYTES {
             packet.encode_header_of(lengths, &mut step.output, self.version);

@@ -190,12 +190,13 @@ impl DeliveryWindow {
     }
 
     /// What [`DeliveryWindow::next_resend`] named is given up.
-    pub(crate) fn give_up_resend(&mut self) -> Option<InFlight> {
-        let index = usize::try_from(self.resend_at.checked_sub(self.first_sequence)?).ok()?;
+    pub(crate) fn give_up_resend(&mut self) {
+        let index = self.resend_at.checked_sub(self.first_sequence).and_then(|index| usize::try_from(index).ok());
+        let Some(index) = index else { return };
         self.resend_at += 1;
-        let given_up = self.in_flight.get_mut(index)?.take();
+        let Some(given_up) = self.in_flight.get_mut(index) else { return };
+        *given_up = None;
         self.forget_complete();
-        given_up
     }
 
     /// PUBACK came.
@@ -269,7 +270,11 @@ impl DeliveryWindow {
     }
 
     fn index_of(&self, packet_identifier: PacketIdentifier) -> usize {
-        let place = u64::from(packet_identifier.get() - 1);
+        self.index_of_place(u64::from(packet_identifier.get() - 1))
+    }
+
+    /// How far behind the first one in flight the next Packet Identifier stands whose place among all, from 0, is `place`.
+    pub(crate) fn index_of_place(&self, place: u64) -> usize {
         let first = self.first_sequence % PACKET_IDENTIFIERS_COUNT;
         let index = (place + PACKET_IDENTIFIERS_COUNT - first) % PACKET_IDENTIFIERS_COUNT;
         usize::try_from(index).expect("at most 65,534")

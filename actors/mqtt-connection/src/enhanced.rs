@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use access::{AccessRules, Credentials, LostRight, Principal, Secret};
+use access::{AccessRules, Credentials, Principal, Secret};
 use bytes::Bytes;
 use contract::WillFate;
 use mqtt::{Auth, Connect, DecodeError, OutgoingAuth, ReasonCode};
@@ -208,8 +208,10 @@ impl Connection {
             return;
         }
         let filters = self.deliveries.iter().flat_map(|window| &window.topic_filters).map(|filter| &**filter);
-        let Some(lost) = self.rights.used_right_lost(self.will_topic.as_deref(), filters) else { return };
-        if matches!(lost, LostRight::Will(_)) || !self.may_publish_will() {
+        if self.rights.used_right_lost(self.will_topic.as_deref(), filters).is_none() {
+            return;
+        }
+        if !self.may_publish_will() {
             self.will_fate = WillFate::Delete;
         }
         self.close(ReasonCode::NOT_AUTHORIZED, EndReason::AccessLost, step);

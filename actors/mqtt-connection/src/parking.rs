@@ -2,7 +2,7 @@
 
 use contract::{Credit, DeliveryStage, ParkedDelivery, QoS, SessionState};
 
-use crate::delivery_window::{DeliveryWindow, InFlight, PACKET_IDENTIFIERS_COUNT, packet_identifier_of};
+use crate::delivery_window::{DeliveryWindow, InFlight, packet_identifier_of};
 
 impl DeliveryWindow {
     /// The window that goes on from `state`. What was in flight is to be sent again, in its order (MQTT-4.4.0-1, MQTT-4.6.0-1).
@@ -29,18 +29,14 @@ impl DeliveryWindow {
         window.first_sequence = first;
         window.resend_at = first;
         for parked in std::mem::take(&mut state.in_flight) {
-            let place = u64::from(parked.packet_identifier) - 1 + PACKET_IDENTIFIERS_COUNT;
-            let index = (place - first % PACKET_IDENTIFIERS_COUNT) % PACKET_IDENTIFIERS_COUNT;
-            let index = usize::try_from(index).expect("at most 65,534");
+            let index = window.index_of_place(u64::from(parked.packet_identifier) - 1);
             assert!(index >= window.in_flight.len(), "parked in the order of sending");
             window.in_flight.resize_with(index, || None);
             let in_flight = window.in_flight_of(parked);
             window.in_flight.push_back(Some(in_flight));
         }
         // Identifiers that were given last may be complete: they are not given again before the others had their turn.
-        let last =
-            (next_sequence + PACKET_IDENTIFIERS_COUNT - first % PACKET_IDENTIFIERS_COUNT) % PACKET_IDENTIFIERS_COUNT;
-        let span = usize::try_from(last).expect("at most 65,534");
+        let span = window.index_of_place(next_sequence);
         if !window.in_flight.is_empty() && span > window.in_flight.len() {
             window.in_flight.resize_with(span, || None);
         }
@@ -99,6 +95,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::delivery_window::PACKET_IDENTIFIERS_COUNT;
 
     const TOTAL: Credit = Credit { count: 100, bytes: 100_000 };
 

@@ -5,8 +5,8 @@ use contract::{
     RECORD_PREFIX_BYTES, Refusal, UtcTime, partition_of,
 };
 use mqtt::{
-    Acknowledgement, DecodeError, Frame, PacketIdentifier, ProtocolVersion, Publish, ReasonCode, TopicName, Will,
-    encode_puback, encode_pubcomp, encode_pubrec,
+    Acknowledgement, DecodeError, Frame, PacketIdentifier, ProtocolVersion, Publish, ReasonCode, Will, encode_puback,
+    encode_pubcomp, encode_pubrec,
 };
 
 use crate::publish_window::AcknowledgementKind;
@@ -60,7 +60,7 @@ impl Connection {
             None => by_alias().map_or("", |topic_name| &**topic_name),
         };
         // It was checked before: by the codec, or when its alias was set.
-        let is_system = topic_name.starts_with('$') && TopicName::parse(topic_name).is_none_or(TopicName::is_system);
+        let is_system = mqtt::is_system_topic(topic_name);
         if is_system || !self.rights.may_publish(topic_name) {
             return self.deny(publish, is_system, step);
         }

@@ -64,7 +64,7 @@ pub use suback::{OutgoingSuback, encode_suback};
 pub use subscribe::{Subscribe, SubscribeFilter};
 pub use subscription_filter::SubscriptionFilter;
 pub use topic_filter::{TopicFilter, TopicFilterError};
-pub use topic_name::{KeptTopicName, TopicName};
+pub use topic_name::{KeptTopicName, TopicName, is_system_topic};
 pub use unsuback::{OutgoingUnsuback, encode_unsuback};
 pub use unsubscribe::Unsubscribe;
 pub use variable_byte_integer::{VARIABLE_BYTE_INTEGER_MAX, encode_variable_byte_integer, variable_byte_integer_bytes};

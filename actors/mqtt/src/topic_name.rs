@@ -26,8 +26,13 @@ impl<'a> TopicName<'a> {
 
     /// Whether its first level is `$SYS`: a server keeps these for itself (MQTT 5.0 §4.7.2).
     pub fn is_system(self) -> bool {
-        self.text.strip_prefix("$SYS").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        is_system_topic(self.text)
     }
+}
+
+/// Whether the first level of `text`, a Topic Name, is `$SYS`: a server keeps these for itself (MQTT 5.0 §4.7.2).
+pub fn is_system_topic(text: &str) -> bool {
+    text.strip_prefix("$SYS").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A Topic Name that was checked and outlives its packet; nothing until the first is kept.

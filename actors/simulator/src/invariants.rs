@@ -81,9 +81,9 @@ impl Drops {
     pub(crate) fn of<'a>(hosts: impl Iterator<Item = &'a Host>) -> Self {
         let mut drops = Self::default();
         for account in hosts.flat_map(Host::partitions).flat_map(|(_, actor)| actor.ledgers()) {
-            let at_queue = account.ledger.dropped[place_of(DropReason::QueueFull)];
+            let at_queue = account.ledger.dropped_for(DropReason::QueueFull);
             match account.cursor {
-                Cursor::Intake => drops.at_memory_limits += account.ledger.dropped[place_of(DropReason::MemoryBudget)],
+                Cursor::Intake => drops.at_memory_limits += account.ledger.dropped_for(DropReason::MemoryBudget),
                 Cursor::Subscriber(session) => *drops.by_session.entry(session).or_default() += at_queue,
                 Cursor::EndedSubscribers => drops.of_ended_sessions += at_queue,
                 Cursor::Flow(_) => {}
@@ -101,10 +101,6 @@ impl Drops {
     pub(crate) fn at_queues(&self) -> u64 {
         self.by_session.values().sum::<u64>() + self.of_ended_sessions
     }
-}
-
-fn place_of(reason: DropReason) -> usize {
-    DropReason::ALL.iter().position(|other| *other == reason).expect("a reason is one of all")
 }
 
 /// Whether nothing is on its way to a hub or a live subscriber.

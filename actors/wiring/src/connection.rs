@@ -1,11 +1,11 @@
 //! The effects of an mqtt-connection, translated.
 
 use broker_partition::Message as ToPartition;
-use contract::{Acknowledge, ConnectionAddress, Effects, PartitionIndex, Publisher};
+use contract::{Acknowledge, ConnectionAddress, Effects, Publisher};
 use mqtt_connection::{Effect, EndReason};
 
 use crate::routing::{Aftermath, Router};
-use crate::{ActorEffect, Address, Envelope, Report, ShellRequest, SocketRequest, Surroundings};
+use crate::{ActorEffect, Address, Report, ShellRequest, SocketRequest, Surroundings};
 
 /// What a connection's step left beside its messages.
 pub(crate) struct ConnectionStep {
@@ -30,13 +30,14 @@ pub(crate) fn route<S: Surroundings + ?Sized>(
                 router.request(ShellRequest::Authenticate(connection, step, credentials));
             }
             Effect::Attach { partition, request } => {
-                to_partition(partition, ToPartition::Attach { connection, request }, router);
+                router.send_to_partition(partition, ToPartition::Attach { connection, request });
             }
             Effect::Resume { session } => router.send_to_partitions(|| ToPartition::Resume { session, connection }),
             Effect::Publish { partition, token, publications } => {
                 let publisher = Publisher::Connection(connection);
                 let acknowledge = Acknowledge::Accepted;
-                to_partition(partition, ToPartition::Publish { publisher, token, publications, acknowledge }, router);
+                router
+                    .send_to_partition(partition, ToPartition::Publish { publisher, token, publications, acknowledge });
             }
             Effect::Subscribe { session, token, subscriptions } => router.send_to_partitions(|| {
                 ToPartition::Subscribe { session, connection, token, subscriptions: subscriptions.clone() }
@@ -45,16 +46,16 @@ pub(crate) fn route<S: Surroundings + ?Sized>(
                 ToPartition::Unsubscribe { session, connection, token, topic_filters: topic_filters.clone() }
             }),
             Effect::SubscriberCredit { partition, session, credit } => {
-                to_partition(partition, ToPartition::SubscriberCredit { session, connection, credit }, router);
+                router.send_to_partition(partition, ToPartition::SubscriberCredit { session, connection, credit });
             }
             Effect::DeliveriesSettled { partition, session, numbers, outcome } => {
                 let message = ToPartition::DeliveriesSettled { session, connection, numbers, outcome };
-                to_partition(partition, message, router);
+                router.send_to_partition(partition, message);
             }
             Effect::Suspend { session } => router.send_to_partitions(|| ToPartition::Suspend { session, connection }),
             Effect::Park { partition, session, state, session_expiry_s, will } => {
                 let message = ToPartition::Park { session, connection, state, session_expiry_s, will };
-                to_partition(partition, message, router);
+                router.send_to_partition(partition, message);
             }
             Effect::Detach { session, will } => {
                 router.send_to_partitions(|| ToPartition::Detach { session, connection, will });
@@ -72,8 +73,4 @@ pub(crate) fn route<S: Surroundings + ?Sized>(
 
 fn socket<S: Surroundings + ?Sized>(connection: ConnectionAddress, request: SocketRequest, router: &mut Router<'_, S>) {
     router.request(ShellRequest::Socket(connection, request));
-}
-
-fn to_partition<S: Surroundings + ?Sized>(partition: PartitionIndex, message: ToPartition, router: &mut Router<'_, S>) {
-    router.send(Address::Partition(partition), Envelope::Partition(partition, message));
 }

@@ -107,11 +107,8 @@ impl Connections {
 
     /// Those of the host of `core` that hold anything, the one with most first.
     pub(crate) fn by_buffered_bytes(&self, core: CoreIndex) -> Vec<(ConnectionAddress, usize)> {
-        let held = (0_u32..).zip(&self.slots).filter_map(|(slot, held)| Some((slot, held.as_ref()?)));
-        let mut holders: Vec<_> = held
-            .filter(|(_, held)| held.buffered_bytes > 0)
-            .map(|(slot, held)| (ConnectionAddress { core, slot, generation: held.generation }, held.buffered_bytes))
-            .collect();
+        let holders = self.held(core).filter(|(_, held)| held.buffered_bytes > 0);
+        let mut holders: Vec<_> = holders.map(|(address, held)| (address, held.buffered_bytes)).collect();
         holders.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         holders
     }
@@ -139,9 +136,15 @@ impl Connections {
 
     /// The addresses of those alive, of the host of `core`, by slot; with `listener` those of that one alone.
     pub(crate) fn addresses(&self, core: CoreIndex, listener: Option<ListenerIndex>) -> Vec<ConnectionAddress> {
-        let held = (0_u32..).zip(&self.slots).filter_map(|(slot, held)| Some((slot, held.as_ref()?)));
-        let wanted = held.filter(|(_, held)| listener.is_none_or(|listener| held.listener == listener));
-        wanted.map(|(slot, held)| ConnectionAddress { core, slot, generation: held.generation }).collect()
+        let wanted = self.held(core).filter(|(_, held)| listener.is_none_or(|listener| held.listener == listener));
+        wanted.map(|(address, _)| address).collect()
+    }
+
+    fn held(&self, core: CoreIndex) -> impl Iterator<Item = (ConnectionAddress, &Held)> {
+        (0_u32..).zip(&self.slots).filter_map(move |(slot, held)| {
+            let held = held.as_ref()?;
+            Some((ConnectionAddress { core, slot, generation: held.generation }, held))
+        })
     }
 }
 

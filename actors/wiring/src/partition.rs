@@ -66,7 +66,7 @@ pub(crate) fn route<S: Surroundings + ?Sized>(
                     publications: vec![publication],
                     acknowledge: Acknowledge::Accepted,
                 };
-                router.send(Address::Partition(owner), Envelope::Partition(owner, message));
+                router.send_to_partition(owner, message);
             }
             Effect::Deliver { connection, deliveries } => {
                 to_connection(connection, ToConnection::Deliver { partition, deliveries }, router);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use contract::{CoreIndex, Effects};
+use contract::{CoreIndex, Effects, PartitionIndex};
 
 use crate::{Address, Envelope, Report, ShellRequest, Surroundings, Topology};
 
@@ -31,10 +31,15 @@ impl<S: Surroundings + ?Sized> Router<'_, S> {
         }
     }
 
+    /// To one partition.
+    pub(crate) fn send_to_partition(&mut self, partition: PartitionIndex, message: broker_partition::Message) {
+        self.send(Address::Partition(partition), Envelope::Partition(partition, message));
+    }
+
     /// To every partition: what `message` makes for each.
     pub(crate) fn send_to_partitions(&mut self, mut message: impl FnMut() -> broker_partition::Message) {
         for partition in self.topology.partition_indexes() {
-            self.send(Address::Partition(partition), Envelope::Partition(partition, message()));
+            self.send_to_partition(partition, message());
         }
     }
 
