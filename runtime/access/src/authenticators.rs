@@ -109,14 +109,19 @@ impl Authenticators {
 }
 
 impl Chain {
-    /// The first authenticator whom `request` concerns. Microseconds at most; for any thread.
-    pub(crate) fn concerned(&self, request: &Request) -> Result<&Authenticator, Denial> {
+    /// The place of the first authenticator whom `request` concerns. Microseconds at most; for any thread.
+    pub(crate) fn concerned(&self, request: &Request) -> Result<usize, Denial> {
         let has_method = request.credentials.authentication_method.is_some();
-        self.0.iter().find(|each| each.is_concerned(request)).ok_or(if has_method {
+        self.0.iter().position(|each| each.is_concerned(request)).ok_or(if has_method {
             Denial { reason_code: ReasonCode::BAD_AUTHENTICATION_METHOD, cause: "an unknown Authentication Method" }
         } else {
             Denial { reason_code: ReasonCode::NOT_AUTHORIZED, cause: "no credentials that this listener takes" }
         })
+    }
+
+    /// The authenticator at a place that [`Chain::concerned`] named.
+    pub(crate) fn at(&self, place: usize) -> &Authenticator {
+        &self.0[place]
     }
 }
 

@@ -8,16 +8,16 @@ use executor::{Blocking, BlockingError, BlockingSpec, StartError};
 use mqtt::ReasonCode;
 
 use crate::audit::{self, AuditLimit};
-use crate::authenticators::{Authenticator, Authenticators, answer};
+use crate::authenticators::{Authenticators, answer};
 use crate::failure_limit::{FailureLimit, FailureLimits};
-use crate::request::{Answer, AuthenticatorKind, CONNECTION_RATE_EXCEEDED, Denial, Grant, Request, SERVER_BUSY};
+use crate::request::{Answer, AuthenticatorKind, Denial, Grant, Request};
 
 /// A gate to start.
 #[derive(Clone, Debug)]
 pub struct GateSpec {
     /// Threads that check, at least 1. Each takes the memory of one argon2 hash while it works, 19 MiB usually.
     pub thread_count: usize,
-    /// Clients that may wait to be checked, at least 1; one more is told [`SERVER_BUSY`]. With one thread and 20 ms for a
+    /// Clients that may wait to be checked, at least 1; one more is told [`ReasonCode::SERVER_BUSY`]. With one thread and 20 ms for a
     /// password, 250 are a wait of 5 s.
     pub queue_max: usize,
     /// The processor that the threads are pinned to; `None` leaves the choice to the kernel.
@@ -122,18 +122,22 @@ impl Gate {
     ) -> Began<impl Future<Output = Result<Answer, BlockingError>> + Send + use<>> {
         let now = Instant::now();
         let chain = authenticators.current();
-        let by = match chain.concerned(&request) {
+        let place = match chain.concerned(&request) {
             // Neither can be guessed at.
             Err(denial) => return Began::Answered(self.shared.finish(&request, None, Err(denial))),
-            Ok(Authenticator::Anonymous) => {
-                let outcome = Authenticator::Anonymous.judge(&request, 0);
-                return Began::Answered(self.shared.finish(&request, Some(AuthenticatorKind::Anonymous), outcome));
-            }
-            Ok(concerned) => concerned.kind(),
+            Ok(place) => place,
         };
+        let by = chain.at(place).kind();
+        if by == AuthenticatorKind::Anonymous {
+            let outcome = chain.at(place).judge(&request, 0);
+            return Began::Answered(self.shared.finish(&request, Some(by), outcome));
+        }
         if !self.shared.lock_failures().admit(request.peer, now) {
             self.shared.rate_limited.fetch_add(1, Ordering::Relaxed);
-            let denial = Denial { reason_code: CONNECTION_RATE_EXCEEDED, cause: "too many failures of this address" };
+            let denial = Denial {
+                reason_code: ReasonCode::CONNECTION_RATE_EXCEEDED,
+                cause: "too many failures of this address",
+            };
             self.shared.tell(&request, Some(by), denial);
             return Began::Answered(Err(denial.reason_code));
         }
@@ -141,8 +145,7 @@ impl Gate {
         let shared = Arc::clone(&self.shared);
         let checked = self.pool.run(move || {
             let mut attempt = attempt;
-            // The chain may have been replaced since, and who is concerned with it.
-            let outcome = chain.concerned(&request).and_then(|concerned| concerned.judge(&request, now_s()));
+            let outcome = chain.at(place).judge(&request, now_s());
             attempt.failed = outcome.is_err();
             let shared = Arc::clone(&attempt.shared);
             drop(attempt);
@@ -174,7 +177,7 @@ impl Shared {
         match error {
             BlockingError::Full => {
                 self.busy.fetch_add(1, Ordering::Relaxed);
-                SERVER_BUSY
+                ReasonCode::SERVER_BUSY
             }
             BlockingError::Panicked(_) | BlockingError::Ended => {
                 // Not what it says: it could quote what was being checked.

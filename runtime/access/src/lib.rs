@@ -46,5 +46,5 @@ pub use key_set::KeySet;
 pub use load_error::{ConfigField, LoadError};
 pub use password_edit::{PasswordEditError, delete_user, set_password};
 pub use password_file::{PasswordConfig, PasswordFile};
-pub use request::{Answer, AuthenticatorKind, CONNECTION_RATE_EXCEEDED, Grant, Request, SERVER_BUSY};
+pub use request::{Answer, AuthenticatorKind, Grant, Request};
 pub use token::JwtConfig;

@@ -7,11 +7,6 @@ use std::sync::Arc;
 use access::{Credentials, Principal};
 use mqtt::ReasonCode;
 
-/// Server busy (MQTT 5.0 §2.4): more clients wait to be checked than may.
-pub const SERVER_BUSY: ReasonCode = ReasonCode(0x89);
-/// Connection rate exceeded (MQTT 5.0 §2.4): too many failures from this address.
-pub const CONNECTION_RATE_EXCEEDED: ReasonCode = ReasonCode(0x9F);
-
 /// What a client shows.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -25,7 +20,8 @@ pub struct Request {
 }
 
 /// Who the client is, or the Reason Code that refuses it: 0x86 Bad User Name or Password, 0x87 Not authorized, 0x8C Bad
-/// authentication method, [`SERVER_BUSY`], [`CONNECTION_RATE_EXCEEDED`], or 0x80 where we broke.
+/// authentication method, 0x89 Server busy where more clients wait to be checked than may, 0x9F Connection rate exceeded after too
+/// many failures from this address, or 0x80 where we broke.
 pub type Answer = Result<Grant, ReasonCode>;
 
 /// A client that was let in.

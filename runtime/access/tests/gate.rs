@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use access::{Credentials, Secret};
 use authentication::{
-    Answer, AuthenticatorConfig, AuthenticatorKind, Authenticators, CONNECTION_RATE_EXCEEDED, CertificateConfig,
-    ConfigField, FailureLimits, Gate, GateSpec, JwtConfig, LoadError, PasswordConfig, Request, SERVER_BUSY,
-    delete_user, set_password,
+    Answer, AuthenticatorConfig, AuthenticatorKind, Authenticators, CertificateConfig, ConfigField, FailureLimits,
+    Gate, GateSpec, JwtConfig, LoadError, PasswordConfig, Request, delete_user, set_password,
 };
 use futures_lite::future::block_on;
 use mqtt::ReasonCode;
@@ -130,7 +129,7 @@ fn an_address_that_fails_too_often_is_turned_away_unchecked() {
     for _ in 0..3 {
         assert_eq!(answer(request(Some("pump"), Some("wrong"))), BAD_PASSWORD);
     }
-    assert_eq!(answer(request(Some("pump"), Some("correct horse"))), Err(CONNECTION_RATE_EXCEEDED));
+    assert_eq!(answer(request(Some("pump"), Some("correct horse"))), Err(ReasonCode::CONNECTION_RATE_EXCEEDED));
     let elsewhere = Request { peer: IpAddr::from([10, 0, 0, 2]), ..request(Some("pump"), Some("correct horse")) };
     assert!(answer(elsewhere).is_ok());
     assert_eq!(gate.counters().rate_limited, 1);
@@ -143,7 +142,7 @@ fn past_the_queue_clients_are_told_that_the_server_is_busy() {
     let asked: Vec<_> =
         (0..50).map(|_| gate.authenticate(&chain, request(Some("pump"), Some("correct horse")))).collect();
     let answers: Vec<Answer> = asked.into_iter().map(block_on).collect();
-    let busy = answers.iter().filter(|answer| **answer == Err(SERVER_BUSY)).count();
+    let busy = answers.iter().filter(|answer| **answer == Err(ReasonCode::SERVER_BUSY)).count();
     let granted = answers.iter().filter(|answer| answer.is_ok()).count();
     assert!(granted >= 1 && busy >= 1 && granted + busy == 50, "{granted} {busy}");
     let counters = gate.counters();

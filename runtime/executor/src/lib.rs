@@ -51,7 +51,7 @@ mod supervisor;
 mod timers;
 mod watchdog;
 
-pub use affinity::allowed_cpus;
+pub use affinity::{allowed_cpus, pin_current_thread};
 pub use blocking::{Blocking, BlockingError, BlockingSpec};
 pub use clock::Clock;
 pub use core::{BoxError, Core, CoreContext, CoreFactory, LocalFuture, Turn};

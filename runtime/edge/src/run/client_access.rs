@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use access::{Credentials, Principal};
-use authentication::{Answer, Authenticators, Gate, Grant, Request, SERVER_BUSY};
+use authentication::{Answer, Authenticators, Gate, Grant, Request};
 use bytes::Bytes;
 use contract::{ConnectionAddress, Instant};
 use executor::{CoreContext, LocalReceiver, LocalSender, local_channel};
@@ -154,7 +154,7 @@ impl ClientAccess {
     /// The next answer for a connection, if there is one.
     pub(super) fn next_answer(&mut self) -> Option<(ConnectionAddress, Message)> {
         if let Some(connection) = self.refused.pop_front() {
-            return Some((connection, message(Err(SERVER_BUSY))));
+            return Some((connection, message(Err(mqtt::ReasonCode::SERVER_BUSY))));
         }
         let (connection, answer) = self.answered.try_receive()?;
         let grant = match answer {

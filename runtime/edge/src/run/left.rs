@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use broker_partition::Cursor;
 use wiring::{Host, StopStage};
 
 /// By core, records that flows of this process were still to deliver at its last turn of the stop.
@@ -21,9 +20,8 @@ impl Left {
         if host.stage() == StopStage::Running {
             return;
         }
-        let accounts = host.partitions().flat_map(|(_, partition)| partition.ledgers());
-        let of_flows = accounts.filter(|account| matches!(account.cursor, Cursor::Flow(_)));
-        self.records[usize::from(core)].store(of_flows.map(|account| account.queued).sum(), Ordering::Relaxed);
+        let queued_count = host.partitions().map(|(_, partition)| partition.flows_queued_count()).sum();
+        self.records[usize::from(core)].store(queued_count, Ordering::Relaxed);
     }
 
     /// What is left, in words.

@@ -13,7 +13,8 @@ use authentication::{
 };
 use mqtt_connection::DeniedPublishV3;
 use mqtt_listener::{
-    BoundListener, HandshakeLane, HandshakeSpec, ListenerConfig, ListenerLayers, TlsListener, WebSocketConfig,
+    BoundListener, HandshakeLane, HandshakeSpec, LISTENER_COUNT_MAX, ListenerConfig, ListenerLayers, TlsListener,
+    WebSocketConfig,
 };
 use placement::{ActorKind, LaneKind, Plan};
 use tls_server::{RevocationDepth, SelfMade, ServerTls, TlsConfig, ensure_self_made};
@@ -22,9 +23,6 @@ use crate::site::{
     AuthenticationKind, AuthenticationMethod, ClientCertificates, DeniedPublish, Listener, ListenerTls, Protocol, Site,
     SiteError,
 };
-
-/// Listening sockets of one core.
-const SOCKETS_OF_CORE_MAX: usize = 64;
 
 /// What a site's listeners need beside their ports.
 pub(super) struct Listeners {
@@ -162,8 +160,8 @@ fn check_sockets(site: &Site, plan: &Plan) -> anyhow::Result<()> {
     };
     let most = (0..plan.executors.len()).map(workers_on).max().unwrap_or(0);
     anyhow::ensure!(
-        most * site.listeners.len() <= SOCKETS_OF_CORE_MAX,
-        "{} listeners for {most} frontend workers on one core are more than {SOCKETS_OF_CORE_MAX} sockets: use fewer listeners, \
+        most * site.listeners.len() <= LISTENER_COUNT_MAX,
+        "{} listeners for {most} frontend workers on one core are more than {LISTENER_COUNT_MAX} sockets: use fewer listeners, \
          or fewer frontend_workers in the profile",
         site.listeners.len()
     );
@@ -202,8 +200,14 @@ pub(crate) fn check_files(site: &Site) -> (Vec<SiteError>, Vec<String>) {
     let missing: Vec<String> =
         files_of(site).iter().filter(|file| !file.exists()).map(|file| file.display().to_string()).collect();
     let mut errors = read_files(site, None).err().unwrap_or_default();
-    errors.retain(|error| !missing.iter().any(|file| error.problem.contains(file)));
+    errors.retain(|error| !missing.iter().any(|file| names_file(&error.problem, file)));
     (errors, missing)
+}
+
+/// Whether a mistake is about this file, and not about another whose name goes on where this one's ends.
+fn names_file(problem: &str, file: &str) -> bool {
+    let goes_on = |letter: char| letter.is_alphanumeric() || matches!(letter, '.' | '_' | '-' | '/');
+    problem.match_indices(file).any(|(at, _)| !problem[at + file.len()..].starts_with(goes_on))
 }
 
 fn files_of(site: &Site) -> BTreeSet<PathBuf> {
@@ -355,4 +359,17 @@ pub(super) fn renew(self_made: &mut SelfMadeTls, now: SystemTime) -> anyhow::Res
     self_made.made =
         ensure_self_made(&self_made.directory, &self_made.names, now).context("the self-made certificate")?;
     Ok(self_made.made.renewed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_about_a_file_is_not_taken_for_one_about_another_with_a_longer_name() {
+        let of_others = ["/etc/users2:3: no hash", "/etc/users.old: no file", "/etc/users/a: no file"];
+        assert!(of_others.iter().all(|problem| !names_file(problem, "/etc/users")));
+        let of_its_own = ["/etc/users: no such file", "password_file: /etc/users:1: no hash", "cannot read /etc/users"];
+        assert!(of_its_own.iter().all(|problem| names_file(problem, "/etc/users")));
+    }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use broker_partition::Message as ToPartition;
 use contract::{
-    Acknowledge, Counters, MESSAGE_EXPIRY_NEVER, PartitionIndex, PublicationArena, PublicationDraft, PublishToken,
-    Publisher, QoS, partition_of,
+    Acknowledge, Counters, Ledger, MESSAGE_EXPIRY_NEVER, PartitionIndex, PublicationArena, PublicationDraft,
+    PublishToken, Publisher, QoS, partition_of,
 };
 use executor::Clock;
 use mailbox::Sender;
@@ -62,13 +62,13 @@ impl Tally {
                 _ => {}
             });
             tally.subscriptions = tally.subscriptions.max(subscriptions);
-            for account in partition.ledgers() {
-                tally.add("publish/messages/dropped", account.ledger.dropped_sum());
-                for (reason, count) in contract::DropReason::ALL.into_iter().zip(account.ledger.dropped) {
-                    if count > 0 {
-                        let reason = reason.name().trim_start_matches("dropped_");
-                        tally.add(&format!("publish/messages/dropped/{reason}"), count);
-                    }
+            let mut all = Ledger::default();
+            partition.ledgers().for_each(|account| all.merge(&account.ledger));
+            tally.add("publish/messages/dropped", all.dropped_sum());
+            for (reason, count) in contract::DropReason::ALL.into_iter().zip(all.dropped) {
+                if count > 0 {
+                    let reason = reason.name().trim_start_matches("dropped_");
+                    tally.add(&format!("publish/messages/dropped/{reason}"), count);
                 }
             }
         }

@@ -47,7 +47,7 @@ pub(crate) fn status(now: &NodeSnapshot) -> String {
     text
 }
 
-fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
+pub(super) fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _always_ok = writeln!(text, "{line}");
 }

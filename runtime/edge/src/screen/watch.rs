@@ -1,6 +1,5 @@
 //! Asks the running process again and again, and shows what changed.
 
-use std::fmt::Write as _;
 use std::io::{ErrorKind, IsTerminal, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +9,7 @@ use crossterm::event::{Event, KeyCode, KeyModifiers};
 use telemetry::NodeSnapshot;
 
 use super::Rates;
+use super::status::push;
 use super::{draw, plain};
 use crate::control_client::ControlClient;
 
@@ -76,11 +76,6 @@ fn watch_plain(client: &mut ControlClient, view: &View) -> anyhow::Result<NodeSn
         }
         earlier = now;
     }
-}
-
-fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
-    // Writing to a String cannot fail.
-    let _always_ok = writeln!(text, "{line}");
 }
 
 fn watch_screen(client: &mut ControlClient, view: &View) -> anyhow::Result<NodeSnapshot> {

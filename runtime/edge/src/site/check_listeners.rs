@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use toml::Spanned;
 
 use super::check::Checker;
+use super::error::nearest;
 use super::{AuthenticationKind, AuthenticationMethod, ClientCertificates, Listener, ListenerTls, Protocol, Site};
 
 impl Checker<'_> {
@@ -120,9 +121,7 @@ impl Checker<'_> {
     }
 
     fn unknown<'s>(&mut self, name: &Spanned<String>, what: &str, known: impl Iterator<Item = &'s str>) {
-        let similarity = |known: &str| strsim::jaro_winkler(name.get_ref(), known);
-        let nearest = known.max_by(|one, other| similarity(one).total_cmp(&similarity(other)));
-        let hint = match nearest.filter(|nearest| similarity(nearest) > 0.7) {
+        let hint = match nearest(name.get_ref(), known) {
             Some(nearest) => format!("did you mean {nearest:?}?"),
             None => format!("add [[{what}]] with this name"),
         };

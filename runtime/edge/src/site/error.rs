@@ -69,9 +69,14 @@ fn position(text: &str, at: usize) -> (usize, usize) {
 fn nearest_key(problem: &str) -> Option<String> {
     let mut names = problem.split('`').skip(1).step_by(2);
     let unknown = names.next().filter(|_| problem.starts_with("unknown "))?;
-    let known = names
-        .max_by(|one, other| strsim::jaro_winkler(unknown, one).total_cmp(&strsim::jaro_winkler(unknown, other)))?;
-    (strsim::jaro_winkler(unknown, known) > 0.7).then(|| format!("did you mean `{known}`?"))
+    nearest(unknown, names).map(|known| format!("did you mean `{known}`?"))
+}
+
+/// The one of `known` that is nearest to `unknown`, where one is near.
+pub(super) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let similarity = |known: &str| strsim::jaro_winkler(unknown, known);
+    let nearest = known.max_by(|one, other| similarity(one).total_cmp(&similarity(other)));
+    nearest.filter(|nearest| similarity(nearest) > 0.7)
 }
 
 #[cfg(test)]

@@ -246,6 +246,7 @@ impl Connection {
                 return false;
             };
             self.backlog_bytes -= given;
+            release(&mut self.backlog);
             if staging.encoded.is_empty() {
                 self.written_bytes += given;
                 continue;
@@ -290,9 +291,7 @@ impl Connection {
             count -= front.len();
             self.backlog.pop_front();
         }
-        if self.backlog.capacity() > KEPT_BACKLOG_ENTRIES {
-            self.backlog = VecDeque::new();
-        }
+        release(&mut self.backlog);
     }
 
     /// Tells the peer that nothing follows; it may still send.
@@ -313,6 +312,13 @@ impl Connection {
         self.phase = Phase::Closed;
         self.drop_backlog();
         self.layers = None;
+    }
+}
+
+/// Gives back the memory of an empty backlog that was large.
+fn release(backlog: &mut VecDeque<Bytes>) {
+    if backlog.is_empty() && backlog.capacity() > KEPT_BACKLOG_ENTRIES {
+        *backlog = VecDeque::new();
     }
 }
 

@@ -31,7 +31,7 @@ const ENDING_PERIOD: Duration = Duration::from_millis(100);
 /// Tokens of listeners count down from here; connections' slots stay below.
 const LISTENER_TOKEN: u64 = 0xffff_ffff;
 /// Listeners of one core.
-const LISTENER_COUNT_MAX: usize = 64;
+pub const LISTENER_COUNT_MAX: usize = 64;
 /// Slots of one core, below the tokens of listeners.
 const SLOT_COUNT_MAX: u32 = u32::MAX - 64;
 

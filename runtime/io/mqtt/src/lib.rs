@@ -52,6 +52,6 @@ mod tls;
 pub use bind::{BindError, BoundListener, CoreListener, ListenerConfig, ListenerLayers, TlsListener, bind};
 pub use config::{FrontendConfig, StartError};
 pub use event::{Event, FrontendCounts};
-pub use frontend::Frontend;
+pub use frontend::{Frontend, LISTENER_COUNT_MAX};
 pub use handshake::{HandshakeCounts, HandshakeLane, HandshakeLaneError, HandshakeSpec};
 pub use mqtt_websocket::WebSocketConfig;

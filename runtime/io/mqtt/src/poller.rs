@@ -29,8 +29,6 @@ const ASK_PERIOD: Duration = Duration::from_millis(100);
 /// An epoll instance, edge triggered, with the shell that waits for it.
 pub(crate) struct Poller {
     shared: Rc<Shared>,
-    /// The same, as the place where a core sleeps whose only shell this is.
-    _bed: Rc<dyn Sleep>,
 }
 
 impl fmt::Debug for Poller {
@@ -75,11 +73,12 @@ impl Poller {
             shell_waker: Cell::new(None),
         };
         let shared = Rc::new(shared);
-        let bed: Rc<dyn Sleep> = Rc::<Shared>::clone(&shared);
         if context.wake_event().is_some() {
+            // The place where a core sleeps whose only shell this is.
+            let bed: Rc<dyn Sleep> = Rc::<Shared>::clone(&shared);
             context.sleep_in(&bed);
         }
-        Ok(Self { shared, _bed: bed })
+        Ok(Self { shared })
     }
 
     /// Starts the shell.

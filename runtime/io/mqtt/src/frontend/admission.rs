@@ -61,6 +61,8 @@ impl Frontend {
             }
             let Some(accepted) = self.acceptor.accept(now) else { return };
             let Accepted { socket, peer, listener } = accepted;
+            // A connection that is gone already is found out by the first read.
+            let _peer_is_gone = socket.set_nodelay(true);
             let facts = &self.listeners[listener];
             let (number, websocket) = (facts.number, facts.websocket.clone());
             if facts.tls.is_some() {
@@ -82,7 +84,6 @@ impl Frontend {
             return;
         }
         let (server, core) = (Arc::clone(&tls.server), handovers.sender.clone());
-        let _client_is_gone = socket.set_nodelay(true);
         let job = Job { socket, peer, listener, tls: server, accepted_at: StdInstant::now(), core };
         if tls.lane.begin(job) {
             self.counts.handshakes_begun += 1;
@@ -143,8 +144,6 @@ impl Frontend {
 
     /// Gives an accepted socket a slot; hands it back where there is none, or the kernel will not watch it.
     fn insert(&mut self, socket: TcpStream, layers: Option<Box<Layers>>) -> Result<ConnectionAddress, TcpStream> {
-        // A connection that is gone already is found out by the first read.
-        let _peer_is_gone = socket.set_nodelay(true);
         let Some((slot, connection)) = self.slots.take() else { return Err(socket) };
         let generation = connection.generation;
         if let Err(error) = self.poller.add(&socket, join_token(slot, generation)) {

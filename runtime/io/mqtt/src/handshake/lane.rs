@@ -183,7 +183,7 @@ impl HandshakeLane {
             let cpu = spec.cpu;
             let (pinned, is_pinned) = flume::bounded(1);
             let main = move || {
-                let outcome = cpu.map_or(Ok(()), pin);
+                let outcome = cpu.map_or(Ok(()), executor::pin_current_thread);
                 let goes_on = outcome.is_ok();
                 // `start` waits for this answer.
                 let _answered = pinned.send(outcome);
@@ -253,13 +253,4 @@ impl Drop for Shared {
             door.bell.ring();
         }
     }
-}
-
-fn pin(cpu: usize) -> io::Result<()> {
-    if cpu >= rustix::thread::CpuSet::MAX_CPU {
-        return Err(io::Error::other(format!("there is no cpu {cpu}")));
-    }
-    let mut set = rustix::thread::CpuSet::new();
-    set.set(cpu);
-    Ok(rustix::thread::sched_setaffinity(None, &set)?)
 }
