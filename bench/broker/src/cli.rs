@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context as _, bail};
 use bench_scenario::harness::calibration::Calibration;
 use bench_scenario::harness::interrupt::Interrupt;
+use bench_scenario::harness::kernel::Machine;
 use bench_scenario::harness::project::{commit, project_root};
 use bench_scenario::report::CalibrationReport;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -131,6 +132,9 @@ impl RunArguments {
             Spoken::V5 => Version::V5,
         };
         let settings = Settings { seconds: self.seconds, version, seed: self.seed, cores: Cores::choose()? };
+        let machine = Machine::read();
+        // Both calibrations are taken where the generator runs.
+        settings.cores.take_generator()?;
         let before = Calibration::take()?;
         let series = run_all(&contenders, &scenarios, self.repeat, &settings, &interrupt)?;
         let calibration = CalibrationReport::new(before, Calibration::take()?, &std::collections::BTreeMap::new());
@@ -141,6 +145,7 @@ impl RunArguments {
             seed: self.seed,
             mqtt: if version == Version::V5 { "5.0" } else { "3.1.1" },
             profile: self.profile(&root),
+            machine,
             calibration,
             cores: settings.cores,
         };

@@ -24,6 +24,14 @@ impl Cores {
         Ok(Self { broker: allowed[allowed.len() - 1], generator: allowed[0] })
     }
 
+    /// Goes on on the generator's core.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub(crate) fn take_generator(self) -> anyhow::Result<()> {
+        pin(self.generator)
+    }
+
     /// Has `start` start a process, which stays on the broker's core, and goes on on the generator's.
     ///
     /// # Errors
@@ -32,7 +40,7 @@ impl Cores {
         // A child inherits the affinity of the thread that starts it: it never runs anywhere else.
         pin(self.broker)?;
         let started = start();
-        pin(self.generator)?;
+        self.take_generator()?;
         started
     }
 }

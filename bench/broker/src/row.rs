@@ -51,12 +51,24 @@ impl Row {
         Self { broker: broker.to_owned(), scenario: scenario.to_owned(), ..Self::default() }
     }
 
+    /// What went wrong.
+    fn faults(&self) -> Faults {
+        let Self { gaps, undelivered, duplicated, out_of_order, .. } = *self;
+        Faults { gaps, undelivered, duplicated, out_of_order }
+    }
+
+    fn set_faults(&mut self, faults: Faults) {
+        Faults {
+            gaps: self.gaps,
+            undelivered: self.undelivered,
+            duplicated: self.duplicated,
+            out_of_order: self.out_of_order,
+        } = faults;
+    }
+
     /// Adds what went wrong.
     pub(crate) fn add_faults(&mut self, faults: Faults) {
-        self.gaps += faults.gaps;
-        self.undelivered += faults.undelivered;
-        self.duplicated += faults.duplicated;
-        self.out_of_order += faults.out_of_order;
+        self.set_faults(self.faults().plus(faults));
         self.is_void |= !faults.is_none();
     }
 
@@ -69,10 +81,7 @@ impl Row {
     /// Takes over the run without the disturbance, whose faults count as well.
     pub(crate) fn add_undisturbed(&mut self, other: &Self) {
         self.latency_us_undisturbed = other.latency_us;
-        self.gaps += other.gaps;
-        self.undelivered += other.undelivered;
-        self.duplicated += other.duplicated;
-        self.out_of_order += other.out_of_order;
+        self.set_faults(self.faults().plus(other.faults()));
         self.is_void |= other.is_void;
         self.notes.extend(other.notes.iter().map(|note| format!("undisturbed: {note}")));
     }
@@ -88,10 +97,7 @@ impl Row {
         anyhow::ensure!(!values.is_empty(), "a row has a run");
         let mut row: Self = serde_json::from_value(median_of_present(&values))?;
         let sum = |value: fn(&Self) -> u64| runs.iter().map(value).sum();
-        row.gaps = sum(|run| run.gaps);
-        row.undelivered = sum(|run| run.undelivered);
-        row.duplicated = sum(|run| run.duplicated);
-        row.out_of_order = sum(|run| run.out_of_order);
+        row.set_faults(runs.iter().map(Self::faults).fold(Faults::default(), Faults::plus));
         row.published = sum(|run| run.published);
         row.delivered = sum(|run| run.delivered);
         row.is_void = runs.iter().any(|run| run.is_void);

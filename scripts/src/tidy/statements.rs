@@ -64,7 +64,7 @@ pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
         let text = format!("no test proves {} of {}: write one, or say whom it binds", open.id, open.version);
         findings.push(Finding::error(&open.path, open.line, text));
     }
-    let committed = tree.files.iter().find(|file| file.path == TABLE).map_or("", |file| &file.text);
+    let committed = tree.file(TABLE).map_or("", |file| &file.text);
     if committed != statements.table() {
         let text = "not what statements and tests say: run `cargo run -p scripts -- statements --write`";
         findings.push(Finding::error(TABLE, 1, text));

@@ -33,6 +33,8 @@ pub(crate) struct Heading {
     pub(crate) mqtt: &'static str,
     /// The profile of millicore.
     pub(crate) profile: PathBuf,
+    /// The machine, as it was before anything was pinned.
+    pub(crate) machine: Machine,
     /// The machine's speed.
     pub(crate) calibration: CalibrationReport,
     /// Who ran where.
@@ -52,7 +54,7 @@ pub(crate) fn json(heading: &Heading, series: &[Series]) -> anyhow::Result<Value
         seed: heading.seed,
         profile: heading.profile.file_stem().unwrap_or_default().display().to_string(),
         folded: None,
-        machine: Machine::read(),
+        machine: heading.machine.clone(),
         points,
         delivered_percent: points.delivered_percent(),
         messages_per_s: f64::NAN,
@@ -116,6 +118,7 @@ mod tests {
             seed: 1,
             mqtt: "3.1.1",
             profile: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("one-core.toml"),
+            machine: Machine::read(),
             calibration,
             cores: Cores { broker: 1, generator: 0 },
         }
